@@ -1,0 +1,143 @@
+// Package files is the port through which Strandline's own storage (the log and the keys) meets the file system, so that
+// tests can lose power, run out of space and fail a sync at any call.
+package files
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// System is what the log and the keys need of a file system. Paths are relative to the folder it was opened on.
+type System interface {
+	// Open opens a file for reading and writing; with create it is made, and must not exist.
+	Open(name string, create bool) (File, error)
+	// ReadFile reads a whole file. A missing one is fs.ErrNotExist.
+	ReadFile(name string) ([]byte, error)
+	// List names the entries of a folder, sorted.
+	List(dir string) ([]string, error)
+	// MkdirAll makes a folder and those above it.
+	MkdirAll(dir string) error
+	// Rename moves a file over another, atomically; it is durable after SyncDir.
+	Rename(from, to string) error
+	// Link gives a file a second name.
+	Link(from, to string) error
+	// Remove deletes a file.
+	Remove(name string) error
+	// SyncDir makes the entries of a folder durable.
+	SyncDir(dir string) error
+}
+
+// File is an open file.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Sync makes written bytes durable, and the size where it grew (fdatasync). After a failure nothing is known.
+	Sync() error
+	// Truncate sets the size.
+	Truncate(size int64) error
+	// Allocate reserves space up to size without changing what is there.
+	Allocate(size int64) error
+	// Size is the present size.
+	Size() (int64, error)
+	// Map maps the first size bytes for reading; the returned function unmaps.
+	Map(size int64) ([]byte, func() error, error)
+	// Lock takes the file for this process alone, or fails at once.
+	Lock() error
+}
+
+// Disk is the System below a folder of the machine.
+type Disk struct{ root string }
+
+// NewDisk returns the System below root, which is made if it is missing, for its owner alone.
+func NewDisk(root string) (*Disk, error) {
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	return &Disk{root}, nil
+}
+
+func (d *Disk) path(name string) string { return filepath.Join(d.root, filepath.FromSlash(name)) }
+
+// Open implements System. Files are made with mode 0600.
+func (d *Disk) Open(name string, create bool) (File, error) {
+	flags := os.O_RDWR
+	if create {
+		flags |= os.O_CREATE | os.O_EXCL
+	}
+	f, err := os.OpenFile(d.path(name), flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{f}, nil
+}
+
+// ReadFile implements System.
+func (d *Disk) ReadFile(name string) ([]byte, error) { return os.ReadFile(d.path(name)) }
+
+// List implements System.
+func (d *Disk) List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(d.path(dir))
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+// MkdirAll implements System.
+func (d *Disk) MkdirAll(dir string) error { return os.MkdirAll(d.path(dir), 0o700) }
+
+// Rename implements System.
+func (d *Disk) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+
+// Link implements System.
+func (d *Disk) Link(from, to string) error { return os.Link(d.path(from), d.path(to)) }
+
+// Remove implements System.
+func (d *Disk) Remove(name string) error { return os.Remove(d.path(name)) }
+
+// SyncDir implements System.
+func (d *Disk) SyncDir(dir string) error {
+	f, err := os.Open(d.path(dir))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+type diskFile struct{ *os.File }
+
+func (f diskFile) Sync() error { return unix.Fdatasync(int(f.Fd())) }
+
+func (f diskFile) Allocate(size int64) error {
+	return unix.Fallocate(int(f.Fd()), 0, 0, size)
+}
+
+func (f diskFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f diskFile) Map(size int64) ([]byte, func() error, error) {
+	if size == 0 {
+		return nil, func() error { return nil }, nil
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, &fs.PathError{Op: "mmap", Path: f.Name(), Err: err}
+	}
+	return b, func() error { return unix.Munmap(b) }, nil
+}
+
+func (f diskFile) Lock() error {
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+//go:embed VERSION
+var versionFile string
+
+// Exit codes. They are documented in the help of the program and never change.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitData    = 3
+	exitRefused = 4
+	exitStore   = 5
+)
+
+const rootHelp = `Strandline keeps health data as one log of events: every write is a fact on disk before it is answered, and every
+request is on the record.
+
+Every flag can be given as an environment variable: --listen-tls as STRANDLINE_LISTEN_TLS. The flag wins.
+
+Exit codes: 0 done · 1 failed · 2 wrong use of flags or arguments · 3 the data folder cannot be used (missing, in use,
+damaged or newer) · 4 the server refused the request · 5 the event store failed while serving.`
+
+// exitError is an error that decides the exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitWith gives err an exit code; nil stays nil.
+func exitWith(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{code, err}
+}
+
+// lookup finds an environment variable, as os.LookupEnv does.
+type lookup func(name string) (string, bool)
+
+// streams are where a command writes: answers to out, everything else to err.
+type streams struct{ out, err io.Writer }
+
+// run executes the program with the given arguments and returns its exit code.
+func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Writer) int {
+	root := newRoot(env, streams{stdout, stderr})
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(stderr, "strandline: %v\n", err)
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return exitFailed
+}
+
+func newRoot(env lookup, io streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "strandline",
+		Short:         "An event-sourced store of health data that speaks LAMP",
+		Long:          rootHelp,
+		Example:       "  strandline serve --data ./data --listen 127.0.0.1:8080",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetOut(io.out)
+	root.SetErr(io.err)
+	root.AddCommand(newVersion(io))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return fromEnvironment(c, env) }
+	return root
+}
+
+func newVersion(io streams) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  strandline version",
+		Args:    noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(io.out, "strandline", version())
+			return err
+		},
+	}
+}
+
+// version is the version of this program.
+func version() string { return strings.TrimSpace(versionFile) }
+
+// usage says what was wrong with the way a command was written, and where to read how it is.
+func usage(c *cobra.Command, err error) error {
+	return exitWith(exitUsage, fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
+}
+
+// knownCommand refuses a first word that names no command.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("there is no command %q", args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w, did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return usage(c, err)
+}
+
+// noArguments refuses arguments that are not flags.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(c, fmt.Errorf("unexpected argument %q", args[0]))
+	}
+	return nil
+}
+
+// fromEnvironment fills the flags that were not given from STRANDLINE_… variables.
+func fromEnvironment(c *cobra.Command, env lookup) error {
+	var failed error
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "STRANDLINE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := env(name)
+		if !ok || f.Changed || f.Name == "help" || failed != nil {
+			return
+		}
+		if err := c.Flags().Set(f.Name, value); err != nil {
+			failed = usage(c, fmt.Errorf("environment variable %s: %w", name, err))
+		}
+	})
+	return failed
+}

@@ -1,0 +1,88 @@
+package policy
+
+import "slices"
+
+// Verb is something that a caller may ask for. The list is closed: a route names one of these verbs, and a verb that no
+// rule names is allowed to root alone.
+type Verb string
+
+// The verbs. Those ending in list and create are asked of the object whose parts are listed or which gets a new part,
+// all others of the object itself.
+const (
+	ServerView Verb = "server.view" // what the server says about itself to anybody
+	OwnList    Verb = "own.list"    // all objects of a kind that the caller may view: each is asked for by its own verb
+
+	ResearcherList   Verb = "researcher.list"
+	ResearcherCreate Verb = "researcher.create"
+	ResearcherView   Verb = "researcher.view"
+	ResearcherUpdate Verb = "researcher.update"
+	ResearcherDelete Verb = "researcher.delete"
+	ResearcherLookup Verb = "researcher.lookup" // the dashboard's tables
+
+	StudyList   Verb = "study.list"
+	StudyCreate Verb = "study.create"
+	StudyView   Verb = "study.view"
+	StudyUpdate Verb = "study.update"
+	StudyDelete Verb = "study.delete"
+
+	ParticipantList   Verb = "participant.list"
+	ParticipantCreate Verb = "participant.create"
+	ParticipantView   Verb = "participant.view"
+	ParticipantUpdate Verb = "participant.update"
+	ParticipantDelete Verb = "participant.delete"
+
+	ActivityList   Verb = "activity.list"
+	ActivityCreate Verb = "activity.create"
+	ActivityView   Verb = "activity.view"
+	ActivityUpdate Verb = "activity.update"
+	ActivityDelete Verb = "activity.delete"
+
+	SensorList   Verb = "sensor.list"
+	SensorCreate Verb = "sensor.create"
+	SensorView   Verb = "sensor.view"
+	SensorUpdate Verb = "sensor.update"
+	SensorDelete Verb = "sensor.delete"
+
+	SpecView   Verb = "spec.view" // one or all; asked of the installation, since an unknown name is no error
+	SpecCreate Verb = "spec.create"
+	SpecUpdate Verb = "spec.update"
+	SpecDelete Verb = "spec.delete"
+
+	CredentialList   Verb = "credential.list"
+	CredentialCreate Verb = "credential.create"
+	CredentialUpdate Verb = "credential.update"
+	CredentialDelete Verb = "credential.delete"
+
+	ParentView Verb = "parent.view" // the ancestors of an object
+
+	EventList   Verb = "event.list" // observations
+	EventCreate Verb = "event.create"
+	EventDelete Verb = "event.delete"
+
+	TagList Verb = "tag.list"
+	TagView Verb = "tag.view"
+	TagSet  Verb = "tag.set" // setting to null, which deletes, included
+
+	PayloadOpen Verb = "event.open" // stored events with their sealed payloads (decision 23)
+	AuditView   Verb = "audit.view" // who did or saw what
+	GrantList   Verb = "grant.list"
+	GrantCreate Verb = "grant.create"
+	GrantDelete Verb = "grant.delete"
+	NodeManage  Verb = "node.manage" // projections, integrity, backup, status in detail
+)
+
+var verbs = []Verb{
+	ServerView, OwnList,
+	ResearcherList, ResearcherCreate, ResearcherView, ResearcherUpdate, ResearcherDelete, ResearcherLookup,
+	StudyList, StudyCreate, StudyView, StudyUpdate, StudyDelete,
+	ParticipantList, ParticipantCreate, ParticipantView, ParticipantUpdate, ParticipantDelete,
+	ActivityList, ActivityCreate, ActivityView, ActivityUpdate, ActivityDelete,
+	SensorList, SensorCreate, SensorView, SensorUpdate, SensorDelete,
+	SpecView, SpecCreate, SpecUpdate, SpecDelete,
+	CredentialList, CredentialCreate, CredentialUpdate, CredentialDelete,
+	ParentView, EventList, EventCreate, EventDelete, TagList, TagView, TagSet,
+	PayloadOpen, AuditView, GrantList, GrantCreate, GrantDelete, NodeManage,
+}
+
+// Verbs lists all verbs.
+func Verbs() []Verb { return slices.Clone(verbs) }

@@ -1,0 +1,259 @@
+package readmodels
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"strandline/domain"
+)
+
+// Schema is what a projection keeps. A change of Tables, or of what is written to them, needs a new Version, upon which
+// the read model is built again.
+type Schema struct {
+	Name    string // of the projection, part of the file's name
+	Version int
+	Tables  string // statements that create its tables and indexes
+}
+
+// errClosed is met by readers that hold on to a file just replaced, who then find the new one, and after Close.
+var errClosed = fmt.Errorf("%w: the read model is closed", domain.ErrUnavailable)
+
+// DB is a read model's database: the file that serves at present, and the watermark of what it has applied.
+type DB struct {
+	dir        string
+	schema     Schema
+	generation string
+	log        *slog.Logger
+	readers    int
+
+	changing  sync.Mutex // held while the serving file changes
+	serving   atomic.Pointer[file]
+	build     int // the highest build number given to a file
+	watermark Watermark
+}
+
+// Option changes how a DB is opened.
+type Option func(*DB)
+
+// WithReaders sets how many connections may read at a time. The default is 4.
+func WithReaders(n int) Option { return func(d *DB) { d.readers = n } }
+
+// WithLogger sets where dropped files are reported. The default is nowhere.
+func WithLogger(l *slog.Logger) Option { return func(d *DB) { d.log = l } }
+
+// Open opens the read model of schema in folder dir, which is made if it is missing. A file that is damaged, of another
+// version or of another generation of the event store is dropped: the new one begins at the start of the log.
+func Open(dir string, schema Schema, generation string, options ...Option) (*DB, error) {
+	d := &DB{dir: dir, schema: schema, generation: generation, log: slog.New(slog.DiscardHandler), readers: 4}
+	for _, option := range options {
+		option(d)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open read model %s: %w", schema.Name, err)
+	}
+	f, err := d.find()
+	if err != nil {
+		return nil, fmt.Errorf("open read model %s: %w", schema.Name, err)
+	}
+	if f == nil {
+		if f, err = d.begin(); err != nil {
+			return nil, fmt.Errorf("open read model %s: %w", schema.Name, err)
+		}
+	}
+	d.serving.Store(f)
+	d.watermark.Set(f.at)
+	return d, nil
+}
+
+// find opens the newest file that may serve and removes all others.
+func (d *DB) find() (*file, error) {
+	builds, err := d.files()
+	if err != nil {
+		return nil, err
+	}
+	var found *file
+	for _, b := range slices.Backward(builds) {
+		d.build = max(d.build, b.number)
+		path := filepath.Join(d.dir, b.name)
+		if found == nil && b.version == d.schema.Version {
+			if found = d.try(path); found != nil {
+				continue
+			}
+		}
+		if err := removeFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// try opens a file; nil, with a log line, if it cannot serve.
+func (d *DB) try(path string) *file {
+	f, err := openFile(path, d.readers)
+	switch {
+	case err != nil:
+		d.log.Warn("read model is damaged: dropped, to be built again from the log", "file", path, "error", err)
+		return nil
+	case f.generation != d.generation:
+		d.log.Warn("read model is of another generation of the event store: dropped, to be built again", "file", path)
+	case f.serving != "yes":
+		d.log.Info("read model was not finished: dropped", "file", path)
+	default:
+		return f
+	}
+	f.close()
+	return nil
+}
+
+// begin creates a file that serves from the start of the log.
+func (d *DB) begin() (*file, error) {
+	f, err := createFile(d.nextPath(), d.schema, d.generation, d.readers)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.markServing()
+}
+
+func (d *DB) nextPath() string {
+	d.build++
+	return filepath.Join(d.dir, fmt.Sprintf("%s-v%d-b%d.db", d.schema.Name, d.schema.Version, d.build))
+}
+
+// built is a file's name taken apart.
+type built struct {
+	name            string
+	version, number int
+}
+
+// files lists the files of this projection, of all versions, the oldest build first.
+func (d *DB) files() ([]built, error) {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []built
+	for _, e := range entries {
+		rest, ours := strings.CutPrefix(e.Name(), d.schema.Name+"-v")
+		rest, isDB := strings.CutSuffix(rest, ".db")
+		version, number, two := strings.Cut(rest, "-b")
+		v, err1 := strconv.Atoi(version)
+		n, err2 := strconv.Atoi(number)
+		if ours && isDB && two && err1 == nil && err2 == nil {
+			found = append(found, built{e.Name(), v, n})
+		}
+	}
+	slices.SortFunc(found, func(a, b built) int { return a.number - b.number })
+	return found, nil
+}
+
+// Schema is what the DB was opened with.
+func (d *DB) Schema() Schema { return d.schema }
+
+// Checkpoint is the position up to which the read model has applied the log.
+func (d *DB) Checkpoint() domain.Position { return d.watermark.At() }
+
+// Wait returns once the read model has applied everything up to position; see Watermark.Wait.
+func (d *DB) Wait(ctx context.Context, position domain.Position) error {
+	return d.watermark.Wait(ctx, position)
+}
+
+// Stall says that updates fail for a reason that lies with the machine. The next Update that succeeds ends it.
+func (d *DB) Stall(reason error) { d.watermark.Stall(reason) }
+
+// Stalled is the reason given to Stall, nil if updates go on.
+func (d *DB) Stalled() error { return d.watermark.Stalled() }
+
+// Update runs write in a transaction that also sets the checkpoint, and then wakes those who wait. After an error
+// nothing has happened.
+func (d *DB) Update(ctx context.Context, checkpoint domain.Position, write func(*Tx) error) error {
+	f := d.serving.Load()
+	if err := f.update(ctx, checkpoint, write); err != nil {
+		return err
+	}
+	if d.serving.Load() == f {
+		d.watermark.Set(checkpoint)
+	}
+	return nil
+}
+
+// View runs read in a transaction of its own: all its queries see the same state. It may not write.
+func (d *DB) View(ctx context.Context, read func(*Tx) error) error {
+	for {
+		f := d.serving.Load()
+		err := f.view(ctx, read)
+		if errors.Is(err, errClosed) && d.serving.Load() != f {
+			continue
+		}
+		return err
+	}
+}
+
+// Parked lists the events that could not be applied, oldest first.
+func (d *DB) Parked(ctx context.Context) (parked []Parked, err error) {
+	err = d.View(ctx, func(tx *Tx) error {
+		for row, err := range tx.Query("SELECT position, stream, type, reason FROM parked ORDER BY id") {
+			if err != nil {
+				return err
+			}
+			position, err := domain.ParsePosition(row.Text(0))
+			if err != nil {
+				return err
+			}
+			parked = append(parked, Parked{position, row.Text(1), row.Text(2), row.Text(3)})
+		}
+		return nil
+	})
+	return parked, err
+}
+
+// Close waits for readers and closes the file.
+func (d *DB) Close() error { return d.serving.Load().close() }
+
+// Build is a file that is being filled beside the one that serves.
+type Build struct {
+	db   *DB
+	file *file
+}
+
+// Beside begins a new file at the start of the log. The present one goes on serving until Build.Switch.
+func (d *DB) Beside() (*Build, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	f, err := createFile(d.nextPath(), d.schema, d.generation, d.readers)
+	if err != nil {
+		return nil, fmt.Errorf("build read model %s: %w", d.schema.Name, err)
+	}
+	return &Build{d, f}, nil
+}
+
+// Checkpoint is the position up to which the new file has the log.
+func (b *Build) Checkpoint() domain.Position { return b.file.checkpoint() }
+
+// Update is DB.Update on the new file.
+func (b *Build) Update(ctx context.Context, checkpoint domain.Position, write func(*Tx) error) error {
+	return b.file.update(ctx, checkpoint, write)
+}
+
+// Switch lets the new file serve and removes the old one, once its readers are done. A crash leaves one of the two.
+func (b *Build) Switch() error {
+	b.db.changing.Lock()
+	defer b.db.changing.Unlock()
+	if err := b.file.markServing(); err != nil {
+		return err
+	}
+	old := b.db.serving.Swap(b.file)
+	b.db.watermark.Set(b.file.checkpoint())
+	return errors.Join(old.close(), removeFile(old.path))
+}
+
+// Discard closes and removes the new file.
+func (b *Build) Discard() error { return errors.Join(b.file.close(), removeFile(b.file.path)) }

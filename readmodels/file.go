@@ -1,0 +1,261 @@
+package readmodels
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"strandline/domain"
+	"strandline/readmodels/sqlite"
+)
+
+// file is one SQLite file: a connection that writes and a few that read.
+type file struct {
+	path    string
+	writing sync.Mutex
+	writer  *sqlite.Conn
+	commits int
+	readers chan *sqlite.Conn // as many as may be open; nil ones are opened when they are needed
+	at      domain.Position   // checkpoint, under writing
+
+	generation, serving string // as found when it was opened
+}
+
+// Cache sizes are KiB, negative as SQLite wants it. Syncing NORMAL in WAL mode never damages a file and may lose the
+// last transactions in a power cut, which the log then brings again.
+const (
+	writerSetup = `PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4096;
+PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=16777216;`
+	readerSetup = `PRAGMA cache_size=-2048; PRAGMA temp_store=MEMORY; PRAGMA query_only=1;`
+	busyTimeout = 5 * time.Second
+
+	ownTables = `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE checkpoint (one INTEGER PRIMARY KEY CHECK (one = 1), position TEXT NOT NULL);
+CREATE TABLE parked (id INTEGER PRIMARY KEY, position TEXT NOT NULL, stream TEXT NOT NULL, type TEXT NOT NULL, reason TEXT NOT NULL);
+INSERT INTO checkpoint VALUES (1, '0');
+`
+)
+
+// createFile makes a new file with the tables of schema. All of it is there or nothing.
+func createFile(path string, schema Schema, generation string, readers int) (*file, error) {
+	if err := removeFile(path); err != nil {
+		return nil, err
+	}
+	f, err := connect(path, readers)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.writer.Script("BEGIN IMMEDIATE;" + ownTables + schema.Tables + ";"); err != nil {
+		f.close()
+		return nil, fmt.Errorf("create tables of %s: %w", schema.Name, err)
+	}
+	err = errors.Join(
+		f.writer.Exec("INSERT INTO meta VALUES ('generation', ?)", generation),
+		f.writer.Exec("COMMIT"))
+	if err != nil {
+		f.close()
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// openFile opens a file that is there. Anything unexpected in it is an error.
+func openFile(path string, readers int) (*file, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	f, err := connect(path, readers)
+	if err != nil {
+		return nil, err
+	}
+	if f.at, err = f.readCheckpoint(); err == nil {
+		f.generation, err = f.meta("generation")
+	}
+	if err == nil {
+		f.serving, err = f.meta("serving")
+	}
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func connect(path string, readers int) (*file, error) {
+	writer, err := sqlite.Open(path, false)
+	if err != nil {
+		return nil, err
+	}
+	writer.BusyTimeout(busyTimeout)
+	if err := writer.Script(writerSetup); err != nil {
+		writer.Close()
+		return nil, fmt.Errorf("set up %s: %w", path, err)
+	}
+	f := &file{path: path, writer: writer, readers: make(chan *sqlite.Conn, readers)}
+	for range readers {
+		f.readers <- nil
+	}
+	return f, nil
+}
+
+// removeFile deletes a file with what SQLite keeps beside it.
+func removeFile(path string) error {
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *file) readCheckpoint() (domain.Position, error) {
+	for row, err := range f.writer.Query("SELECT position FROM checkpoint") {
+		if err != nil {
+			return domain.Position{}, err
+		}
+		return domain.ParsePosition(row.Text(0))
+	}
+	return domain.Position{}, fmt.Errorf("%s has no checkpoint", f.path)
+}
+
+func (f *file) meta(key string) (string, error) {
+	for row, err := range f.writer.Query("SELECT value FROM meta WHERE key = ?", key) {
+		if err != nil {
+			return "", err
+		}
+		return row.Text(0), nil
+	}
+	return "", nil
+}
+
+// markServing makes the file the one that is opened at the next start.
+func (f *file) markServing() error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	return f.writer.Exec("INSERT OR REPLACE INTO meta VALUES ('serving', 'yes')")
+}
+
+// checkpoint is the position up to which the file has the log.
+func (f *file) checkpoint() domain.Position {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	return f.at
+}
+
+// update runs write in a transaction that also moves the checkpoint. After an error nothing has happened.
+func (f *file) update(ctx context.Context, checkpoint domain.Position, write func(*Tx) error) (err error) {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if f.writer == nil {
+		return errClosed
+	}
+	if err := f.writer.Exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	defer f.rollBack()
+	if err := write(&Tx{f.writer}); err != nil {
+		return err
+	}
+	if err := f.writer.Exec("UPDATE checkpoint SET position = ?", checkpoint.String()); err != nil {
+		return err
+	}
+	if err := f.writer.Exec("COMMIT"); err != nil {
+		return err
+	}
+	f.at = checkpoint
+	return f.boundWAL()
+}
+
+// rollBack ends a transaction that was not committed. SQLite has ended it by itself after some errors.
+func (f *file) rollBack() {
+	if f.writer.InTransaction() {
+		f.writer.Exec("ROLLBACK")
+	}
+}
+
+// boundWAL cuts the write-ahead log when readers who overlap have kept SQLite from doing so for long. It looks once in
+// a while only, and gives up after the busy time-out.
+func (f *file) boundWAL() error {
+	const every, limit = 256, 128 << 20
+	f.commits++
+	if f.commits%every != 0 {
+		return nil
+	}
+	info, err := os.Stat(f.path + "-wal")
+	if err != nil || info.Size() < limit {
+		return nil
+	}
+	for _, err := range f.writer.Query("PRAGMA wal_checkpoint(TRUNCATE)") {
+		if err != nil {
+			return fmt.Errorf("cut the write-ahead log of %s: %w", f.path, err)
+		}
+	}
+	return nil
+}
+
+// view runs read on one of the reading connections, in a transaction: all its queries see the same state.
+func (f *file) view(ctx context.Context, read func(*Tx) error) error {
+	conn, err := f.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { f.readers <- conn }()
+	if conn == nil {
+		if conn, err = f.openReader(); err != nil {
+			return err
+		}
+	}
+	if err := conn.Exec("BEGIN"); err != nil {
+		return err
+	}
+	defer conn.Exec("COMMIT")
+	return read(&Tx{conn})
+}
+
+func (f *file) reader(ctx context.Context) (*sqlite.Conn, error) {
+	select {
+	case conn, open := <-f.readers:
+		if !open {
+			return nil, errClosed
+		}
+		return conn, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (f *file) openReader() (*sqlite.Conn, error) {
+	conn, err := sqlite.Open(f.path, true)
+	if err != nil {
+		return nil, err
+	}
+	conn.BusyTimeout(busyTimeout)
+	if err := conn.Script(readerSetup); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// close waits for those who read and closes all connections.
+func (f *file) close() error {
+	for range cap(f.readers) {
+		if conn := <-f.readers; conn != nil {
+			conn.Close()
+		}
+	}
+	close(f.readers)
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	err := f.writer.Close()
+	f.writer = nil
+	return err
+}

@@ -1,0 +1,58 @@
+package readmodels
+
+import (
+	"iter"
+
+	"strandline/domain"
+	"strandline/readmodels/sqlite"
+)
+
+// Row is the present row of a query.
+type Row = sqlite.Row
+
+// Tx is a transaction on the file of a read model, of Update or of View. It ends with the function that it was given to.
+// Statements are prepared once for each connection and text, so their texts should be constants.
+type Tx struct{ conn *sqlite.Conn }
+
+// Exec runs a statement that returns no rows. Arguments are nil, bool, int, int64, float64, string or []byte; a nil
+// []byte is NULL.
+func (tx *Tx) Exec(query string, args ...any) error { return tx.conn.Exec(query, args...) }
+
+// Query yields the rows of a statement, with arguments as for Exec. After an error it ends.
+func (tx *Tx) Query(query string, args ...any) iter.Seq2[Row, error] {
+	return tx.conn.Query(query, args...)
+}
+
+// Changes counts the rows that the last statement inserted, changed or deleted.
+func (tx *Tx) Changes() int { return tx.conn.Changes() }
+
+// Parked is an event that a projection could not apply, kept until somebody looks into it.
+type Parked struct {
+	Position domain.Position
+	Stream   string
+	Type     string
+	Reason   string
+}
+
+// Park writes down an event that could not be applied.
+func (tx *Tx) Park(p Parked) error {
+	return tx.Exec("INSERT INTO parked (position, stream, type, reason) VALUES (?, ?, ?, ?)",
+		p.Position.String(), p.Stream, p.Type, p.Reason)
+}
+
+// Attempt runs write so that it leaves nothing behind if it fails, without ending the transaction.
+func (tx *Tx) Attempt(write func() error) error {
+	if err := tx.Exec("SAVEPOINT attempt"); err != nil {
+		return err
+	}
+	failed := write()
+	if failed != nil {
+		if err := tx.Exec("ROLLBACK TO attempt"); err != nil {
+			return err
+		}
+	}
+	if err := tx.Exec("RELEASE attempt"); err != nil {
+		return err
+	}
+	return failed
+}

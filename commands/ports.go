@@ -7,6 +7,7 @@ import (
 	"strandline/domain"
 	"strandline/domain/account"
 	"strandline/domain/grant"
+	"strandline/domain/plan"
 	"strandline/domain/registry"
 )
 
@@ -86,6 +87,8 @@ type Directory interface {
 	Credential(id string) (account.Credential, bool)
 	// Grants are the grants that a credential holds.
 	Grants(credential string) []grant.Given
+	// OpenPlans are the plans that have been made and are not done, oldest first.
+	OpenPlans() []plan.Open
 	// Wait returns when everything up to position has been applied.
 	Wait(ctx context.Context, position domain.Position) error
 }

@@ -31,5 +31,12 @@ type Done struct {
 	ID string `json:"id"`
 }
 
+// Open is what the directory knows of a plan that has been made and is not done.
+type Open struct {
+	ID       string          // as in Made
+	Stream   string          // of Made
+	Position domain.Position // of Made
+}
+
 func (Made) EventType() string { return "plan.made" }
 func (Done) EventType() string { return "plan.done" }

@@ -1,0 +1,93 @@
+package codec
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"strandline/domain"
+	"strandline/domain/observation"
+	"strandline/domain/registry"
+)
+
+// Type is a type of event as it is stored now. Earlier versions are rewritten when they are read.
+type Type struct {
+	Name     string          // kind.verb, in the past tense
+	Version  int             // of the schema, from 1
+	Schema   json.RawMessage // JSON Schema, draft 2020-12
+	Sample   domain.Event    // one that has every field
+	Sentence string          // what it says to people, with words in braces to fill in
+
+	encode    func(dst []byte, e domain.Event) ([]byte, error)
+	decode    func(data []byte) (domain.Event, error)
+	upcasters []upcaster // from version 1, from version 2, …
+}
+
+// Types are all types of event, ordered by name.
+func Types() []Type {
+	return slices.SortedFunc(maps.Values(types), func(a, b Type) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// types never changes.
+var types = byName(slices.Concat(registryTypes(), []Type{
+	typeOf(sampleServed, "{actor} was answered {request} with {rows}"),
+	typeOf(sampleRefused, "{actor} was refused {request}: {code}"),
+	typeOf(sampleEnded, "{actor} was sent {rows} by a stream of answers"),
+	typeOf(sampleIssued, "{actor} issued credential {id} to {origin}"),
+	typeOf(sampleCredentialRevised, "{actor} changed {attributes} of credential {id}"),
+	typeOf(sampleRevoked, "{actor} revoked credential {id}"),
+	typeOf(sampleSet, "{actor} attached {key} to {owner}, aimed at {target}"),
+	typeOf(sampleCleared, "{actor} removed {key} from {owner}, aimed at {target}"),
+	typeOf(sampleGiven, "{actor} made credential {credential} {role} of {object}"),
+	typeOf(sampleWithdrawn, "{actor} withdrew grant {id} on {object}"),
+	recordedType,
+	typeOf(sampleRetracted, "{actor} retracted {what} on {channel}{about}"),
+	typeOf(sampleMade, "{actor} began plan {id} of {steps}"),
+	typeOf(sampleDone, "{actor} finished plan {id}"),
+}))
+
+// recordedType is the one whose stored form has changed: version 1 was a list of objects, version 2 is columns.
+var recordedType = Type{
+	Name:      observation.Recorded{}.EventType(),
+	Version:   2,
+	Sample:    sampleRecorded,
+	Sentence:  "{actor} sent {count} on {channel}{about}",
+	encode:    encodeColumns,
+	decode:    decodeColumns,
+	upcasters: []upcaster{listToColumns},
+}
+
+// registryTypes are all kinds of object with all verbs: one Go type each, one stored name for every kind.
+func registryTypes() []Type {
+	var all []Type
+	for _, kind := range registry.Kinds() {
+		added, revised, removed := registrySamples(kind)
+		all = append(all,
+			typeOf(added, "{actor} added {kind} {id}{below}"),
+			typeOf(revised, "{actor} changed {attributes} of {kind} {id}"),
+			typeOf(removed, "{actor} removed {kind} {id}"),
+		)
+	}
+	return all
+}
+
+// typeOf is a type in its first version, stored as encoding/json writes it.
+func typeOf[E domain.Event](sample E, sentence string) Type {
+	return Type{
+		Name:     sample.EventType(),
+		Version:  1,
+		Sample:   sample,
+		Sentence: sentence,
+		encode:   encodeJSON,
+		decode:   decodeJSON[E],
+	}
+}
+
+func byName(all []Type) map[string]Type {
+	named := make(map[string]Type, len(all))
+	for _, t := range all {
+		named[t.Name] = t
+	}
+	return named
+}

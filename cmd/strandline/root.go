@@ -65,6 +65,11 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 		return exitDone
 	}
 	fmt.Fprintf(stderr, "strandline: %v\n", err)
+	return exitCode(err)
+}
+
+// exitCode is the code that an error leads to.
+func exitCode(err error) int {
 	var exit *exitError
 	if errors.As(err, &exit) {
 		return exit.code

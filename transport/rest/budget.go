@@ -1,0 +1,90 @@
+package rest
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+)
+
+// budget bounds how many bytes of bodies are held in memory over all requests. Whoever wants more than is free waits
+// in turn, for a limited time.
+type budget struct {
+	mu      sync.Mutex
+	free    int64
+	patient time.Duration // how long to wait in turn
+	queue   list.List     // of *claim, the oldest in front
+}
+
+type claim struct {
+	bytes   int64
+	granted chan struct{}
+}
+
+func newBudget(bytes int64, patient time.Duration) *budget {
+	return &budget{free: bytes, patient: patient}
+}
+
+// take claims bytes; it fails with *BusyError after the queue's deadline, or when ctx ends.
+func (b *budget) take(ctx context.Context, bytes int64) error {
+	b.mu.Lock()
+	if b.queue.Len() == 0 && b.free >= bytes {
+		b.free -= bytes
+		b.mu.Unlock()
+		return nil
+	}
+	c := &claim{bytes, make(chan struct{})}
+	place := b.queue.PushBack(c)
+	b.mu.Unlock()
+	return b.wait(ctx, place, c)
+}
+
+func (b *budget) wait(ctx context.Context, place *list.Element, c *claim) error {
+	timer := time.NewTimer(b.patient)
+	defer timer.Stop()
+	select {
+	case <-c.granted:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return b.leave(place, c)
+}
+
+// leave gives up a place in the queue, unless it was granted at the last moment.
+func (b *budget) leave(place *list.Element, c *claim) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-c.granted:
+		return nil
+	default:
+	}
+	b.queue.Remove(place)
+	b.grant()
+	return &BusyError{With: "bytes of request bodies", After: time.Second}
+}
+
+// put gives bytes back.
+func (b *budget) put(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free += bytes
+	b.grant()
+}
+
+// grant lets in whoever is first in the queue, as long as there is room.
+func (b *budget) grant() {
+	for front := b.queue.Front(); front != nil; front = b.queue.Front() {
+		c := front.Value.(*claim)
+		if c.bytes > b.free {
+			return
+		}
+		b.free -= c.bytes
+		b.queue.Remove(front)
+		close(c.granted)
+	}
+}

@@ -18,7 +18,8 @@ type file struct {
 	path    string
 	writing sync.Mutex
 	writer  *sqlite.Conn
-	commits int
+	commits int               // since the file was opened
+	passed  int               // updates since the checkpoint was written
 	readers chan *sqlite.Conn // as many as may be open; nil ones are opened when they are needed
 	at      domain.Position   // checkpoint, under writing
 
@@ -147,8 +148,9 @@ func (f *file) checkpoint() domain.Position {
 	return f.at
 }
 
-// update runs write in a transaction that also moves the checkpoint. After an error nothing has happened.
-func (f *file) update(ctx context.Context, checkpoint domain.Position, write func(*Tx) error) (err error) {
+// update runs write in a transaction that also moves the checkpoint. After an error nothing has happened. Where write
+// touches nothing, the checkpoint moves in memory and is written with a later one.
+func (f *file) update(ctx context.Context, checkpoint domain.Position, write func(*Tx) error) error {
 	f.writing.Lock()
 	defer f.writing.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -157,21 +159,31 @@ func (f *file) update(ctx context.Context, checkpoint domain.Position, write fun
 	if f.writer == nil {
 		return errClosed
 	}
-	if err := f.writer.Exec("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
+	tx := &Tx{f.writer, "BEGIN IMMEDIATE"}
 	defer f.rollBack()
-	if err := write(&Tx{f.writer}); err != nil {
+	if err := write(tx); err != nil {
 		return err
 	}
-	if err := f.writer.Exec("UPDATE checkpoint SET position = ?", checkpoint.String()); err != nil {
+	if f.passed++; tx.begin != "" && f.passed < passes {
+		f.at = checkpoint
+		return nil
+	}
+	if err := f.commit(tx, checkpoint); err != nil {
 		return err
 	}
-	if err := f.writer.Exec("COMMIT"); err != nil {
-		return err
-	}
-	f.at = checkpoint
+	f.at, f.passed = checkpoint, 0
 	return f.boundWAL()
+}
+
+// passes is how many updates that touched nothing may go by before the checkpoint is written: those that a restart may
+// have to look at again.
+const passes = 1000
+
+func (f *file) commit(tx *Tx, checkpoint domain.Position) error {
+	if err := tx.Exec("UPDATE checkpoint SET position = ?", checkpoint.String()); err != nil {
+		return err
+	}
+	return tx.Exec("COMMIT")
 }
 
 // rollBack ends a transaction that was not committed. SQLite has ended it by itself after some errors.
@@ -213,11 +225,12 @@ func (f *file) view(ctx context.Context, read func(*Tx) error) error {
 			return err
 		}
 	}
-	if err := conn.Exec("BEGIN"); err != nil {
-		return err
-	}
-	defer conn.Exec("COMMIT")
-	return read(&Tx{conn})
+	defer func() {
+		if conn.InTransaction() {
+			conn.Exec("COMMIT")
+		}
+	}()
+	return read(&Tx{conn, "BEGIN"})
 }
 
 func (f *file) reader(ctx context.Context) (*sqlite.Conn, error) {
@@ -245,7 +258,7 @@ func (f *file) openReader() (*sqlite.Conn, error) {
 	return conn, nil
 }
 
-// close waits for those who read and closes all connections.
+// close waits for those who read, writes the checkpoint if it has moved since, and closes all connections.
 func (f *file) close() error {
 	for range cap(f.readers) {
 		if conn := <-f.readers; conn != nil {
@@ -255,7 +268,12 @@ func (f *file) close() error {
 	close(f.readers)
 	f.writing.Lock()
 	defer f.writing.Unlock()
-	err := f.writer.Close()
+	var err error
+	if f.passed > 0 {
+		err = f.commit(&Tx{f.writer, "BEGIN IMMEDIATE"}, f.at)
+		f.rollBack()
+	}
+	err = errors.Join(err, f.writer.Close())
 	f.writer = nil
 	return err
 }

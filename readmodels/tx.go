@@ -10,17 +10,41 @@ import (
 // Row is the present row of a query.
 type Row = sqlite.Row
 
-// Tx is a transaction on the file of a read model, of Update or of View. It ends with the function that it was given to.
+// Tx is a transaction on the file of a read model, of Update or of View. It ends with the function that it was given to,
+// and begins with the first statement: a transaction that nobody uses costs nothing.
 // Statements are prepared once for each connection and text, so their texts should be constants.
-type Tx struct{ conn *sqlite.Conn }
+type Tx struct {
+	conn  *sqlite.Conn
+	begin string // the statement that begins it, empty once it has begun
+}
 
 // Exec runs a statement that returns no rows. Arguments are nil, bool, int, int64, float64, string or []byte; a nil
 // []byte is NULL.
-func (tx *Tx) Exec(query string, args ...any) error { return tx.conn.Exec(query, args...) }
+func (tx *Tx) Exec(query string, args ...any) error {
+	if err := tx.start(); err != nil {
+		return err
+	}
+	return tx.conn.Exec(query, args...)
+}
 
 // Query yields the rows of a statement, with arguments as for Exec. After an error it ends.
 func (tx *Tx) Query(query string, args ...any) iter.Seq2[Row, error] {
-	return tx.conn.Query(query, args...)
+	return func(yield func(Row, error) bool) {
+		if err := tx.start(); err != nil {
+			yield(Row{}, err)
+			return
+		}
+		tx.conn.Query(query, args...)(yield)
+	}
+}
+
+func (tx *Tx) start() error {
+	if tx.begin == "" {
+		return nil
+	}
+	begin := tx.begin
+	tx.begin = ""
+	return tx.conn.Exec(begin)
 }
 
 // Changes counts the rows that the last statement inserted, changed or deleted.

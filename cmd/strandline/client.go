@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// connection holds the flags of commands that ask a running server.
+type connection struct {
+	url            string
+	credentialFile string
+	authority      string
+}
+
+// flags adds the flags of a connection to a command.
+func (o *connection) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.url, "url", "http://127.0.0.1:8080", "address of the server")
+	c.Flags().StringVar(&o.credentialFile, "credential-file", "",
+		"file with the credential to use, as {\"access_key\",\"secret_key\"} (default: STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY or STRANDLINE_SECRET_KEY_FILE)")
+	c.Flags().StringVar(&o.authority, "ca", "", "certificate authority to trust for https, such as DIR/tls/ca.pem (default: those of the system)")
+}
+
+// client asks a server, as the holder of a credential.
+type client struct {
+	base       string
+	credential credential
+	http       *http.Client
+}
+
+// open makes the client that the flags and the environment describe.
+func (o *connection) open(env lookup) (*client, error) {
+	base, err := url.Parse(o.url)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, exitWith(exitUsage, fmt.Errorf("--url %s is not an address: write it as http://127.0.0.1:8080", o.url))
+	}
+	who, err := o.credential(env)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if transport.TLSClientConfig, err = trusting(o.authority); err != nil {
+		return nil, err
+	}
+	return &client{strings.TrimRight(o.url, "/"), who, &http.Client{Transport: transport}}, nil
+}
+
+func (o *connection) credential(env lookup) (credential, error) {
+	if o.credentialFile != "" {
+		c, err := readCredential(o.credentialFile)
+		return c, exitWith(exitUsage, err)
+	}
+	c, err := environmentCredential(env, "STRANDLINE_ACCESS_KEY", "STRANDLINE_SECRET_KEY")
+	if err == nil && c.AccessKey == "" {
+		err = exitWith(exitUsage, errors.New("no credential: give --credential-file DIR/"+credentialFile+", or set STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY"))
+	}
+	return c, err
+}
+
+// trusting trusts the authority in a file, or with none those of the system.
+func trusting(file string) (*tls.Config, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, exitWith(exitUsage, fmt.Errorf("--ca: %w", err))
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, exitWith(exitUsage, fmt.Errorf("--ca %s holds no certificate", file))
+	}
+	return &tls.Config{RootCAs: roots}, nil
+}
+
+// do sends a request and returns the body of a successful answer, to be closed by the caller. A body that is not nil is
+// sent as JSON.
+func (c *client) do(ctx context.Context, method, path string, body any, accept string) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		if err := setBody(r, body); err != nil {
+			return nil, err
+		}
+	}
+	r.SetBasicAuth(c.credential.AccessKey, c.credential.SecretKey)
+	r.Header.Set("Accept", accept)
+	r.Header.Set("User-Agent", "strandline/"+version())
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("no answer from %s: %w; is the server running there?", c.base, errors.Unwrap(err))
+	}
+	if answer.StatusCode >= 300 {
+		defer answer.Body.Close()
+		return nil, refusal(answer)
+	}
+	return answer.Body, nil
+}
+
+func setBody(r *http.Request, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(strings.NewReader(string(text)))
+	r.ContentLength = int64(len(text))
+	r.Header.Set("Content-Type", "application/json")
+	return nil
+}
+
+// problem is how the native API and, in its second half, the LAMP dialect say that they refuse.
+type problem struct {
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy"`
+	Error  string `json:"error"`
+}
+
+// refusal is the error that an answer stands for.
+func refusal(answer *http.Response) error {
+	var p problem
+	// A body that is not JSON has nothing more to tell than the status.
+	_ = json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&p)
+	text := "the server answered " + answer.Status
+	for _, more := range []string{p.Error, p.Detail, p.Remedy} {
+		if more != "" {
+			text += ": " + more
+		}
+	}
+	return exitWith(exitRefused, errors.New(text))
+}

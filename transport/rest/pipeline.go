@@ -38,6 +38,9 @@ type Answer struct {
 	Quiet   bool     // a command that found nothing to do
 	Pooled  bool     // Body was built in the call's Buffer
 	Headers []string // names and values in turn, beyond those that every answer has
+
+	// Stream, unless it is nil, writes the body in place of Body, until ctx ends, and returns how many rows it showed.
+	Stream func(ctx context.Context, to *Stream) (rows int, err error)
 }
 
 // Recorder puts a request on the record that left no events of its own. It is a commands.Bus.
@@ -212,24 +215,33 @@ func (p *Pipeline) access(c *Call, a Answer) domain.Event {
 	return access.Served{Rows: a.Rows}
 }
 
-// send writes the answer in one piece.
+// send writes the answer: in one piece, unless it is a stream.
 func (p *Pipeline) send(c *Call, a Answer) {
+	if a.Stream != nil {
+		p.stream(c, a)
+		return
+	}
+	p.head(c, a)
+	c.writer.Header()["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	c.deadlines(len(a.Body))
+	c.writer.WriteHeader(a.Status)
+	_, _ = c.writer.Write(a.Body) // the client has gone away: it is on the record that it was answered
+	p.giveBack(c, a)
+}
+
+// head sets the headers of an answer.
+func (p *Pipeline) head(c *Call, a Answer) {
 	h := c.writer.Header()
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = jsonContent
 	}
 	h[headerRequest] = []string{c.Meta.Request.String()}
-	h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 	if c.known {
 		h[headerPosition] = []string{c.position.String()}
 	}
 	for i := 0; i+1 < len(a.Headers); i += 2 {
 		h.Set(a.Headers[i], a.Headers[i+1])
 	}
-	c.deadlines(len(a.Body))
-	c.writer.WriteHeader(a.Status)
-	_, _ = c.writer.Write(a.Body) // the client has gone away: it is on the record that it was answered
-	p.giveBack(c, a)
 }
 
 func (p *Pipeline) borrowAnswer() *[]byte {

@@ -1,0 +1,67 @@
+package rest
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"time"
+
+	"strandline/domain/access"
+)
+
+// Stream is the body of an answer that is written bit by bit, in constant memory.
+type Stream struct {
+	body    *bufio.Writer
+	control *http.ResponseController
+	grace   time.Duration
+}
+
+// Write adds to the body.
+func (s *Stream) Write(b []byte) (int, error) { return s.body.Write(b) }
+
+// Flush sends what has been written to the client.
+func (s *Stream) Flush() error {
+	if err := s.body.Flush(); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// patient is a connection whose client may take its time over a stream as a whole, but not over any part of it.
+type patient struct {
+	w http.ResponseWriter
+	s *Stream
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	// A server without deadlines (a test recorder) has no slow clients either, so the error says nothing.
+	_ = p.s.control.SetWriteDeadline(time.Now().Add(p.s.grace))
+	return p.w.Write(b)
+}
+
+// stream sends an answer whose body comes bit by bit. It is on the record that it was opened; that it ended, and how
+// much it showed, is recorded under the same request (decision 10).
+func (p *Pipeline) stream(c *Call, a Answer) {
+	rows := 0
+	defer func() { p.ended(c, rows) }()
+	s := &Stream{control: http.NewResponseController(c.writer), grace: p.bodies.grace}
+	s.body = bufio.NewWriterSize(patient{c.writer, s}, 32<<10)
+	p.head(c, a)
+	c.writer.WriteHeader(a.Status)
+	var err error
+	rows, err = a.Stream(c.Context(), s)
+	if err == nil {
+		err = s.Flush()
+	}
+	if err != nil {
+		p.complain(c, err)
+	}
+}
+
+func (p *Pipeline) ended(c *Call, rows int) {
+	ctx, stop := context.WithTimeout(c.Lasting(), p.patience)
+	defer stop()
+	if _, err := p.recorder.Record(ctx, c.Meta, access.Ended{Rows: rows}); err != nil {
+		p.log.Error("the end of a stream could not be recorded", "request", c.Meta.Request.String(), "error", err)
+	}
+}

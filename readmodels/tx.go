@@ -50,6 +50,13 @@ func (tx *Tx) start() error {
 // Changes counts the rows that the last statement inserted, changed or deleted.
 func (tx *Tx) Changes() int { return tx.conn.Changes() }
 
+// IsDamage tells whether err says that the file is not, or not any more, a sound database.
+func IsDamage(err error) bool { return sqlite.IsDamage(err) }
+
+// IsEnvironment tells whether err lies with the machine and not with what was asked: no space, a failed read or write, a
+// damaged file. The same may succeed later.
+func IsEnvironment(err error) bool { return sqlite.IsEnvironment(err) }
+
 // Parked is an event that a projection could not apply, kept until somebody looks into it.
 type Parked struct {
 	Position domain.Position

@@ -45,13 +45,17 @@ func (d *Directory) Stalled() error { return d.watermark.Stalled() }
 
 // Update applies events in their order, moves the checkpoint and wakes those who wait.
 func (d *Directory) Update(checkpoint domain.Position, events []domain.Recorded) {
+	d.apply(checkpoint, events)
+	d.watermark.Set(checkpoint)
+}
+
+func (d *Directory) apply(checkpoint domain.Position, events []domain.Recorded) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, e := range events {
 		d.state.apply(e)
 	}
 	d.state.checkpoint = checkpoint
-	d.mu.Unlock()
-	d.watermark.Set(checkpoint)
 }
 
 // Replace takes over what other holds, which was built beside and is not used any more.

@@ -47,3 +47,8 @@ func (r Row) Text(column int) string { return string(r.Raw(column)) }
 
 // Blob is a copy of a text or blob column, nil for NULL and for an empty one.
 func (r Row) Blob(column int) []byte { return bytes.Clone(r.Raw(column)) }
+
+// IsInteger tells whether a column is stored as a whole number.
+func (r Row) IsInteger(column int) bool {
+	return lib.Xsqlite3_column_type(r.tls, r.handle, int32(column)) == lib.SQLITE_INTEGER
+}

@@ -1,0 +1,220 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"strandline/domain"
+	"strandline/readmodels"
+)
+
+// Bounds of one transaction: live it holds what there is, behind it is large.
+const (
+	applyEvents = 4096
+	applySize   = 4 << 20
+)
+
+// consumer keeps one read model up to date, from the stream where it can, else from the store.
+type consumer struct {
+	model  Model
+	source source
+	stream *stream
+	log    *slog.Logger
+
+	mu     sync.Mutex // held while events are applied, and by a rebuild while it switches
+	recent time.Time  // when the last event applied was recorded
+}
+
+// run keeps on until ctx ends, whatever fails in between.
+func (c *consumer) run(ctx context.Context) {
+	pause := pauses{}
+	for ctx.Err() == nil {
+		before := c.model.Checkpoint()
+		err := c.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if c.model.Checkpoint() != before {
+			pause = pauses{}
+		}
+		if err != nil && !errors.Is(err, errLost) {
+			c.fail(err)
+			pause.wait(ctx)
+		}
+	}
+}
+
+// fail writes down that the read model cannot go on for now.
+func (c *consumer) fail(err error) {
+	c.log.Error("projection has stalled: it tries again", "projection", c.model.Name(), "error", err)
+	c.model.stall(err)
+	if !readmodels.IsDamage(err) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.model.renew(c.log); err != nil {
+		c.log.Error("projection cannot begin anew", "projection", c.model.Name(), "error", err)
+	}
+}
+
+// follow reads the stream if it holds what comes next, else the store until it does.
+func (c *consumer) follow(ctx context.Context) error {
+	if r := c.stream.attach(c.model.Checkpoint()); r != nil {
+		defer c.stream.detach(r)
+		return c.together(ctx, r)
+	}
+	return c.alone(ctx)
+}
+
+// together applies what others read too.
+func (c *consumer) together(ctx context.Context, r *reader) error {
+	for {
+		batches, err := c.stream.take(ctx, r, applyEvents, applySize)
+		if err != nil {
+			return err
+		}
+		if err := c.apply(ctx, batches); err != nil {
+			return err
+		}
+	}
+}
+
+// alone reads the store and returns once the stream holds what comes next.
+func (c *consumer) alone(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	ahead := prefetch(ctx, c.source, c.model.Checkpoint())
+	defer ahead.wait()
+	defer stop()
+	for {
+		batches, err := ahead.take(ctx)
+		if err != nil {
+			return err
+		}
+		if err := c.apply(ctx, batches); err != nil {
+			return err
+		}
+		if c.stream.holds(c.model.Checkpoint()) {
+			return nil
+		}
+	}
+}
+
+// apply applies what of batches is new. A gap before them is an error, upon which the store is read from the checkpoint.
+func (c *consumer) apply(ctx context.Context, batches []batch) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fresh, err := contiguous(c.model.Checkpoint(), batches)
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	if err := c.model.apply(ctx, fresh); err != nil {
+		return err
+	}
+	last := fresh[len(fresh)-1]
+	c.recent = last.events[len(last.events)-1].Time
+	return nil
+}
+
+// contiguous is what of batches comes after the checkpoint. It holds the contiguity rule: each batch begins where the
+// checkpoint is, or before.
+func contiguous(checkpoint domain.Position, batches []batch) ([]batch, error) {
+	fresh := make([]batch, 0, len(batches))
+	for _, b := range batches {
+		if checkpoint.Before(b.prev) {
+			return nil, fmt.Errorf("%w: the batch after %s does not follow the checkpoint %s", errLost, b.prev, checkpoint)
+		}
+		if b = b.after(checkpoint); len(b.events) > 0 {
+			fresh = append(fresh, b)
+			checkpoint = b.last()
+		}
+	}
+	return fresh, nil
+}
+
+// ahead reads batches from the store while others are being applied.
+type ahead struct {
+	batches chan batch
+	err     error // why it ended, once batches is closed
+}
+
+// prefetched is how many batches are read ahead.
+const prefetched = 16
+
+// prefetch begins to read after the given position, until ctx ends.
+func prefetch(ctx context.Context, s source, after domain.Position) *ahead {
+	a := &ahead{batches: make(chan batch, prefetched)}
+	go func() {
+		defer close(a.batches)
+		for b, err := range s.from(ctx, after) {
+			if err != nil {
+				a.err = err
+				return
+			}
+			select {
+			case a.batches <- b:
+			case <-ctx.Done():
+				a.err = ctx.Err()
+				return
+			}
+		}
+	}()
+	return a
+}
+
+// take waits for a batch and returns it with those that have been read ahead. None of them may hold events, upon having
+// caught up.
+func (a *ahead) take(ctx context.Context) ([]batch, error) {
+	first, open := <-a.batches
+	if !open {
+		return nil, a.reason(ctx)
+	}
+	taken, events, size := []batch{first}, len(first.events), first.size
+	for events < applyEvents && size < applySize {
+		select {
+		case b, open := <-a.batches:
+			if !open {
+				return taken, nil // the reason comes with the next call
+			}
+			taken, events, size = append(taken, b), events+len(b.events), size+b.size
+		default:
+			return taken, nil
+		}
+	}
+	return taken, nil
+}
+
+// reason is why no more batches come.
+func (a *ahead) reason(ctx context.Context) error {
+	if a.err != nil {
+		return a.err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: the feed has ended", domain.ErrUnavailable)
+}
+
+// wait returns once the reading goroutine has ended, after its context.
+func (a *ahead) wait() {
+	for range a.batches {
+	}
+}
+
+// pauses are the times between attempts: doubling from 50 ms to 5 s.
+type pauses struct{ last time.Duration }
+
+// wait waits for the next pause, or until ctx ends.
+func (p *pauses) wait(ctx context.Context) {
+	p.last = min(max(2*p.last, 50*time.Millisecond), 5*time.Second)
+	timer := time.NewTimer(p.last)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,102 @@
+package projections
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+
+	"strandline/domain"
+	"strandline/readmodels"
+	"strandline/readmodels/directory"
+)
+
+// memory is the Model of the directory: in memory, with a snapshot in a folder.
+type memory struct {
+	directory       *directory.Directory
+	dir, generation string
+	saved           domain.Position
+}
+
+// Directory opens the directory from its snapshot in folder dir, and returns it with its Model. Where there is no
+// snapshot for this generation of the event store, or none that can be read, it begins at the start of the log.
+func Directory(dir, generation string, log *slog.Logger) (*directory.Directory, Model) {
+	d, err := directory.Load(dir, generation)
+	if err != nil {
+		log.Info("directory has no snapshot to begin with: read anew from the log", "error", err)
+		d = directory.New()
+	}
+	return d, &memory{directory: d, dir: dir, generation: generation, saved: d.Checkpoint()}
+}
+
+func (m *memory) Name() string                { return directory.Name }
+func (m *memory) Version() int                { return directory.Version }
+func (m *memory) Checkpoint() domain.Position { return m.directory.Checkpoint() }
+func (m *memory) Stalled() error              { return m.directory.Stalled() }
+func (m *memory) stall(reason error)          { m.directory.Stall(reason) }
+func (m *memory) close() error                { return m.save() }
+
+func (m *memory) Parked(context.Context) ([]readmodels.Parked, error) {
+	return m.directory.Parked(), nil
+}
+
+// apply cannot fail. It has nothing to roll back either, so an event that cannot be applied leaves what it did.
+func (m *memory) apply(_ context.Context, batches []batch) error {
+	for _, b := range batches {
+		for i, e := range b.events {
+			if err, undecoded := b.failed[i]; undecoded {
+				m.directory.Park(parked(e, err))
+			}
+		}
+		m.directory.Update(b.last(), b.events)
+	}
+	return nil
+}
+
+// save writes a snapshot if the directory has moved on since the last one.
+func (m *memory) save() error {
+	at := m.Checkpoint()
+	if at == m.saved {
+		return nil
+	}
+	m.saved = at
+	return m.directory.Save(m.dir, m.generation)
+}
+
+func (m *memory) renew(*slog.Logger) error {
+	m.directory.Replace(directory.New())
+	return nil
+}
+
+func (m *memory) beside() (replacement, error) {
+	return &memoryBuild{memory{directory: directory.New()}, m}, nil
+}
+
+func (m *memory) apart(dir string) (Model, error) {
+	return &memory{directory: directory.New(), dir: dir}, nil
+}
+
+func (m *memory) dump(_ context.Context, w io.Writer) error {
+	buffered := bufio.NewWriter(w)
+	lines := json.NewEncoder(buffered)
+	for _, line := range m.directory.Lines() {
+		if err := lines.Encode(line); err != nil {
+			return err
+		}
+	}
+	return buffered.Flush()
+}
+
+// memoryBuild is a replacement of a directory.
+type memoryBuild struct {
+	memory
+	serving *memory
+}
+
+func (m *memoryBuild) switchOver() error {
+	m.serving.directory.Replace(m.directory)
+	return nil
+}
+
+func (m *memoryBuild) discard() error { return nil }

@@ -1,0 +1,119 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"strandline/domain"
+	"strandline/readmodels"
+)
+
+// Parked is an event that could not be applied.
+type Parked = readmodels.Parked
+
+// Progress says how far a rebuild has come. Distances are those of positions, which is near enough for people.
+type Progress struct {
+	At, Goal  domain.Position
+	Share     float64       // of the way, from 0 to 1
+	Remaining time.Duration // at the speed so far
+}
+
+// Rebuild builds the named read model beside the one that serves, from the start of the log, and lets it take that one's
+// place once it has caught up with it. Report, which may be nil, is called now and then.
+func (r *Runner) Rebuild(ctx context.Context, name string, report func(Progress)) error {
+	c, err := r.find(name)
+	if err != nil {
+		return err
+	}
+	build, err := c.model.beside()
+	if err != nil {
+		return fmt.Errorf("rebuild %s: %w", name, err)
+	}
+	if err := c.fill(ctx, build, report); err != nil {
+		return errors.Join(fmt.Errorf("rebuild %s: %w", name, err), build.discard())
+	}
+	return nil
+}
+
+// rounds is how often a rebuild catches up with the serving read model before it holds that up for the last stretch.
+const rounds = 3
+
+// fill applies the log to build and then switches over to it.
+func (c *consumer) fill(ctx context.Context, build replacement, report func(Progress)) error {
+	ctx, stop := context.WithCancel(ctx)
+	ahead := prefetch(ctx, c.source, build.Checkpoint())
+	defer ahead.wait()
+	defer stop()
+	goal, round, watch := c.model.Checkpoint(), 1, newMeter(report)
+	for {
+		batches, err := ahead.take(ctx)
+		if err != nil {
+			return err
+		}
+		if err := applyNew(ctx, build, batches); err != nil {
+			return err
+		}
+		watch.show(build.Checkpoint(), goal)
+		for !build.Checkpoint().Before(goal) {
+			if round++; round > rounds {
+				return c.finish(ctx, build, ahead)
+			}
+			if next := c.model.Checkpoint(); next != goal {
+				goal = next
+			}
+		}
+	}
+}
+
+// finish holds up the serving read model, brings build to where that is, and switches over.
+func (c *consumer) finish(ctx context.Context, build replacement, ahead *ahead) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for build.Checkpoint().Before(c.model.Checkpoint()) {
+		batches, err := ahead.take(ctx)
+		if err != nil {
+			return err
+		}
+		if err := applyNew(ctx, build, batches); err != nil {
+			return err
+		}
+	}
+	return build.switchOver()
+}
+
+// applyNew applies what of batches comes after the checkpoint of to.
+func applyNew(ctx context.Context, to applier, batches []batch) error {
+	fresh, err := contiguous(to.Checkpoint(), batches)
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	return to.apply(ctx, fresh)
+}
+
+// meter reports progress, at most a few times a second.
+type meter struct {
+	report      func(Progress)
+	begun, last time.Time
+}
+
+func newMeter(report func(Progress)) *meter {
+	return &meter{report: report, begun: time.Now()}
+}
+
+func (m *meter) show(at, goal domain.Position) {
+	now := time.Now()
+	if m.report == nil || (now.Sub(m.last) < 200*time.Millisecond && at.Before(goal)) {
+		return
+	}
+	m.last = now
+	p := Progress{At: at, Goal: goal, Share: 1}
+	if at.Before(goal) {
+		p.Share = float64(at.Commit) / float64(goal.Commit)
+	}
+	if p.Share > 0 {
+		p.Remaining = time.Duration(float64(now.Sub(m.begun)) * (1 - p.Share) / p.Share)
+	}
+	m.report(p)
+}

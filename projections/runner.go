@@ -1,0 +1,134 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"strandline/domain"
+)
+
+// Runner keeps read models up to date with a feed.
+type Runner struct {
+	source    source
+	log       *slog.Logger
+	saveEvery time.Duration
+	stream    *stream
+	consumers []*consumer
+}
+
+// Option sets up a Runner.
+type Option func(*Runner)
+
+// WithLogger sets where stalls are reported. The default is nowhere.
+func WithLogger(l *slog.Logger) Option { return func(r *Runner) { r.log = l } }
+
+// WithSnapshots sets how often the directory is saved. The default is every 30 seconds.
+func WithSnapshots(every time.Duration) Option { return func(r *Runner) { r.saveEvery = every } }
+
+// New returns a Runner for models, which it closes at the end of Run.
+func New(feed Feed, decode Decode, models []Model, options ...Option) *Runner {
+	r := &Runner{source: source{feed, decode}, log: slog.New(slog.DiscardHandler), saveEvery: 30 * time.Second}
+	for _, option := range options {
+		option(r)
+	}
+	r.stream = newStream(start(models))
+	for _, m := range models {
+		r.consumers = append(r.consumers, &consumer{model: m, source: r.source, stream: r.stream, log: r.log})
+	}
+	return r
+}
+
+// start is where decoding for all begins: at the checkpoint in the middle. Those who are behind it read the store alone
+// until they get there, and those ahead until it has come to them, so that nobody waits for others.
+func start(models []Model) domain.Position {
+	if len(models) == 0 {
+		return domain.Position{}
+	}
+	at := make([]domain.Position, len(models))
+	for i, m := range models {
+		at[i] = m.Checkpoint()
+	}
+	slices.SortFunc(at, domain.Position.Compare)
+	return at[len(at)/2]
+}
+
+// Run follows the feed until ctx ends, then saves and closes the models.
+func (r *Runner) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	running.Go(func() { r.publish(ctx) })
+	running.Go(func() { r.snapshots(ctx) })
+	for _, c := range r.consumers {
+		running.Go(func() { c.run(ctx) })
+	}
+	running.Wait()
+	var errs []error
+	for _, c := range r.consumers {
+		if err := c.model.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close read model %s: %w", c.model.Name(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// publish decodes for all, and begins again where it was when the feed fails.
+func (r *Runner) publish(ctx context.Context) {
+	pause := pauses{}
+	for ctx.Err() == nil {
+		before := r.stream.position()
+		err := r.publishFrom(ctx, before)
+		if ctx.Err() != nil {
+			return
+		}
+		if r.stream.position() != before {
+			pause = pauses{}
+		}
+		r.log.Error("feed of projections has failed: it is read again", "error", err)
+		pause.wait(ctx)
+	}
+}
+
+func (r *Runner) publishFrom(ctx context.Context, after domain.Position) error {
+	for b, err := range r.source.from(ctx, after) {
+		if err != nil {
+			return err
+		}
+		if err := r.stream.publish(ctx, b); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the feed has ended", domain.ErrUnavailable)
+}
+
+// snapshots saves what is kept in memory only.
+func (r *Runner) snapshots(ctx context.Context) {
+	ticker := time.NewTicker(r.saveEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, c := range r.consumers {
+			if err := c.model.save(); err != nil {
+				r.log.Error("read model cannot be saved: it will be read from the log at the next start",
+					"projection", c.model.Name(), "error", err)
+			}
+		}
+	}
+}
+
+// find returns the consumer of the named projection.
+func (r *Runner) find(name string) (*consumer, error) {
+	for _, c := range r.consumers {
+		if c.model.Name() == name {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: there is no projection %q", domain.ErrNotFound, name)
+}

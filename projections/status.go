@@ -1,0 +1,67 @@
+package projections
+
+import (
+	"context"
+	"time"
+
+	"strandline/domain"
+)
+
+// Status says how a projection is doing.
+type Status struct {
+	Name       string          `json:"name"`
+	Version    int             `json:"version"`
+	Checkpoint domain.Position `json:"checkpoint"`
+	Behind     uint64          `json:"behind"`            // distance to the head in positions: in the embedded store, events
+	Lag        time.Duration   `json:"lag"`               // age of the last event applied while there are newer ones, else 0
+	Parked     int             `json:"parked"`            // events that could not be applied
+	Stalled    string          `json:"stalled,omitempty"` // why it cannot go on, empty if it can
+}
+
+// Status says how all projections are doing, as of now, in the order in which they were given.
+func (r *Runner) Status(ctx context.Context, now time.Time) ([]Status, error) {
+	head, err := r.source.feed.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Status, 0, len(r.consumers))
+	for _, c := range r.consumers {
+		s, err := c.status(ctx, head, now)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (c *consumer) status(ctx context.Context, head domain.Position, now time.Time) (Status, error) {
+	s := Status{Name: c.model.Name(), Version: c.model.Version(), Checkpoint: c.model.Checkpoint()}
+	if err := c.model.Stalled(); err != nil {
+		s.Stalled = err.Error()
+	}
+	if s.Checkpoint.Before(head) {
+		s.Behind = head.Commit - s.Checkpoint.Commit
+		if at := c.lastEvent(); !at.IsZero() {
+			s.Lag = now.Sub(at)
+		}
+	}
+	parked, err := c.model.Parked(ctx)
+	s.Parked = len(parked)
+	return s, err
+}
+
+func (c *consumer) lastEvent() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.recent
+}
+
+// Parked lists the events that the named projection could not apply, each with its reason, oldest first.
+func (r *Runner) Parked(ctx context.Context, name string) ([]Parked, error) {
+	c, err := r.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return c.model.Parked(ctx)
+}

@@ -3,6 +3,7 @@ package rest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -50,10 +51,7 @@ func (p *Pipeline) stream(c *Call, a Answer) {
 	c.writer.WriteHeader(a.Status)
 	var err error
 	rows, err = a.Stream(c.Context(), s)
-	if err == nil {
-		err = s.Flush()
-	}
-	if err != nil {
+	if err = errors.Join(err, s.Flush()); err != nil {
 		p.complain(c, err)
 	}
 }

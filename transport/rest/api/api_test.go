@@ -1,0 +1,365 @@
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"strandline/commands"
+	"strandline/commands/policy"
+	"strandline/domain"
+	"strandline/domain/access"
+	"strandline/domain/account"
+	"strandline/domain/codec"
+	"strandline/domain/registry"
+	"strandline/transport/eventstore/memory"
+	"strandline/transport/rest"
+	"strandline/transport/rest/api"
+	"strandline/transport/rest/signin"
+)
+
+// world is everything around the dialect. Root may open everything, anna what is about her, nobody else anything.
+type world struct {
+	*memory.Store
+	codec *codec.Codec
+	url   string
+	door  *api.Door
+
+	mu        sync.Mutex
+	gone      bool // anna's credential has been revoked
+	rebuilt   []string
+	recorded  []domain.Event
+	positions []domain.Position
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Store: memory.New(), codec: codec.New(nil, nil, nil, nil)}
+	w.door = api.New(api.Parts{Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w})
+	server := httptest.NewServer(rest.NewPipeline(w, w.Store, w, w).Handler(w.door))
+	t.Cleanup(server.Close)
+	t.Cleanup(w.door.Stop)
+	w.url = server.URL + "/strandline/v1"
+	return w
+}
+
+func (w *world) Decode(ctx context.Context, r domain.Record) (domain.Recorded, error) {
+	return w.codec.Decode(ctx, r, nil)
+}
+
+func (w *world) Check(_ context.Context, _ domain.Position, _, key, secret string) (commands.Principal, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case secret != "secret" || key == "anna" && w.gone:
+		return commands.Principal{}, signin.ErrUnknown
+	case key == "root":
+		return commands.Principal{Root: true}, nil
+	}
+	return commands.Principal{Credential: key, Origin: key}, nil
+}
+
+func (w *world) Permit(p commands.Principal, verb policy.Verb, o policy.Object) (commands.Permit, error) {
+	if p.Root || verb == policy.OwnList || verb == policy.PayloadOpen && o.ID == "anna" && p.Origin == "anna" {
+		return commands.Permit{}, nil
+	}
+	return commands.Permit{}, domain.ErrForbidden
+}
+
+func (w *world) Record(_ context.Context, _ commands.Meta, e domain.Event) (domain.Position, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.recorded = append(w.recorded, e)
+	return domain.Position{}, nil
+}
+
+func (w *world) Wait(context.Context, domain.Position) error { return nil }
+func (w *world) Hash(string, string) [32]byte                { return [32]byte{} }
+
+func (w *world) Status(context.Context) ([]api.Projection, error) {
+	return []api.Projection{{Name: "series", Version: 2, Checkpoint: domain.Position{Commit: 7, Prepare: 7}, LagEvents: 3}}, nil
+}
+
+func (w *world) Rebuild(name string) error {
+	if name != "series" {
+		return fmt.Errorf("%w: projection %q", domain.ErrNotFound, name)
+	}
+	w.rebuilt = append(w.rebuilt, name)
+	return nil
+}
+
+// happen appends an event to the log.
+func (w *world) happen(t *testing.T, e domain.Event) {
+	t.Helper()
+	n := byte(len(w.positions) + 1)
+	env := domain.Envelope{ID: domain.ID{n}, Stream: fmt.Sprintf("test-%d", n), Actor: "root"}
+	records, err := w.codec.Encode(env, nil, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := w.Append(t.Context(), env.Stream, domain.NoStream, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.positions = append(w.positions, done.Position)
+}
+
+// added is the event of an object named id.
+func added(id string) registry.Added { return registry.Added{Kind: registry.Researcher, ID: id} }
+
+// ask sends a request and returns the answer's status and body.
+func (w *world) ask(t *testing.T, method, path, who string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, w.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who != "" {
+		r.SetBasicAuth(who, "secret")
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+type shown struct {
+	Position, Type, Sentence, Error string
+	Data                            json.RawMessage
+}
+
+type page struct {
+	Events []shown
+	Next   string
+}
+
+func (w *world) page(t *testing.T, query, who string) page {
+	t.Helper()
+	status, body := w.ask(t, "GET", "/events"+query, who)
+	var p page
+	if err := json.Unmarshal([]byte(body), &p); status != 200 || err != nil {
+		t.Fatalf("GET /events%s: %d %s, %v", query, status, body, err)
+	}
+	return p
+}
+
+// TestPagesNeverSkipOrRepeat walks over the log in pages of every size.
+func TestPagesNeverSkipOrRepeat(t *testing.T) {
+	w := newWorld(t)
+	for i := range 7 {
+		w.happen(t, added(fmt.Sprint("r", i)))
+	}
+	for size := 1; size <= 8; size++ {
+		var seen []string
+		next := ""
+		for {
+			p := w.page(t, fmt.Sprintf("?limit=%d&after=%s", size, next), "root")
+			for _, e := range p.Events {
+				seen = append(seen, e.Position)
+			}
+			next = p.Next
+			if len(p.Events) == 0 {
+				break
+			}
+		}
+		want := make([]string, 0, 7)
+		for _, p := range w.positions {
+			want = append(want, p.String())
+		}
+		if !slices.Equal(seen, want) {
+			t.Errorf("pages of %d: %v, want %v", size, seen, want)
+		}
+	}
+}
+
+// TestEventsAreForThoseWhoMayOpenThem asks as root, as somebody who may open some, and as somebody who may open none.
+func TestEventsAreForThoseWhoMayOpenThem(t *testing.T) {
+	w := newWorld(t)
+	w.happen(t, added("anna"))
+	w.happen(t, added("ben"))
+	w.happen(t, account.Issued{ID: "00", Origin: "anna", AccessKey: "k", SecretHash: "$argon2id$…"})
+	for who, want := range map[string]int{"root": 3, "anna": 2, "ben": 0} {
+		p := w.page(t, "", who)
+		if len(p.Events) != want || p.Next != w.positions[2].String() {
+			t.Errorf("%s sees %d events up to %s, want %d up to %s", who, len(p.Events), p.Next, want, w.positions[2])
+		}
+		for _, e := range p.Events {
+			if len(e.Data) == 0 || e.Sentence == "" || strings.Contains(string(e.Data), "argon2") {
+				t.Errorf("%s sees %s %q %s, want data without secrets and a sentence", who, e.Type, e.Sentence, e.Data)
+			}
+		}
+	}
+}
+
+// TestRefusals are problem documents with a code.
+func TestRefusals(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		method, path, who string
+		status            int
+		code              string
+	}{
+		{"GET", "/events", "", 401, "credentials-missing"},
+		{"GET", "/events?limit=0", "root", 400, "invalid"},
+		{"GET", "/events?limit=many", "root", 400, "invalid"},
+		{"GET", "/events?after=where", "root", 400, "invalid"},
+		{"GET", "/events?follow=maybe", "root", 400, "invalid"},
+		{"GET", "/nothing", "root", 404, "no-such-route"},
+		{"DELETE", "/events", "root", 404, "no-such-route"},
+		{"GET", "/projections", "anna", 403, "forbidden"},
+		{"POST", "/projections/series/rebuild", "anna", 403, "forbidden"},
+		{"POST", "/projections/none/rebuild", "root", 404, "not-found"},
+	} {
+		status, body := w.ask(t, tt.method, tt.path, tt.who)
+		var p struct {
+			Status              int
+			Code, Title, Remedy string
+		}
+		if err := json.Unmarshal([]byte(body), &p); err != nil || status != tt.status || p.Status != status || p.Code != tt.code || p.Title == "" || p.Remedy == "" {
+			t.Errorf("%s %s as %q: %d %s, want %d %s", tt.method, tt.path, tt.who, status, body, tt.status, tt.code)
+		}
+	}
+	if len(w.rebuilt) != 0 {
+		t.Errorf("rebuilt %v on behalf of nobody", w.rebuilt)
+	}
+}
+
+// TestProjections lists and rebuilds.
+func TestProjections(t *testing.T) {
+	w := newWorld(t)
+	status, body := w.ask(t, "GET", "/projections", "root")
+	if status != 200 || body != `{"projections":[{"name":"series","version":2,"checkpoint":"7","lag_events":3,"lag_seconds":0,"parked":0}]}` {
+		t.Errorf("list: %d %s", status, body)
+	}
+	if status, _ := w.ask(t, "POST", "/projections/series/rebuild", "root"); status != 202 || !slices.Equal(w.rebuilt, []string{"series"}) {
+		t.Errorf("rebuild: %d, rebuilt %v", status, w.rebuilt)
+	}
+}
+
+// open opens a stream of lines.
+func (w *world) open(t *testing.T, query, who string) (*bufio.Scanner, io.Closer) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", w.url+"/events"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(who, "secret")
+	r.Header.Set("Accept", "application/x-ndjson")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { answer.Body.Close() })
+	return bufio.NewScanner(answer.Body), answer.Body
+}
+
+func next(t *testing.T, lines *bufio.Scanner) (e shown) {
+	t.Helper()
+	if !lines.Scan() {
+		t.Fatalf("the stream ended: %v", lines.Err())
+	}
+	if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestHistoryInLines ends at the head and is recorded with its rows.
+func TestHistoryInLines(t *testing.T) {
+	w := newWorld(t)
+	for range 3 {
+		w.happen(t, added("anna"))
+	}
+	lines, _ := w.open(t, "?after="+w.positions[0].String(), "anna")
+	for _, want := range w.positions[1:] {
+		if e := next(t, lines); e.Position != want.String() {
+			t.Errorf("line at %s, want %s", e.Position, want)
+		}
+	}
+	if lines.Scan() {
+		t.Errorf("a line after the head: %s", lines.Text())
+	}
+	w.waitFor(t, access.Ended{Rows: 2})
+}
+
+// TestFollow sees what happens while it is open, until the credential is revoked.
+func TestFollow(t *testing.T) {
+	w := newWorld(t)
+	w.happen(t, added("anna"))
+	lines, _ := w.open(t, "?follow=true", "anna")
+	next(t, lines)
+	w.happen(t, added("ben"))
+	w.happen(t, added("anna"))
+	if e := next(t, lines); e.Position != w.positions[2].String() {
+		t.Errorf("line at %s, want %s", e.Position, w.positions[2])
+	}
+	w.mu.Lock()
+	w.gone = true
+	w.mu.Unlock()
+	w.happen(t, added("anna"))
+	if e := next(t, lines); e.Error == "" || len(e.Data) > 0 {
+		t.Errorf("after the credential was revoked: %+v, want an error", e)
+	}
+	if lines.Scan() {
+		t.Errorf("a line after the end: %s", lines.Text())
+	}
+	w.waitFor(t, access.Ended{Rows: 2})
+}
+
+// TestStop ends streams that would go on for ever.
+func TestStop(t *testing.T) {
+	w := newWorld(t)
+	w.happen(t, added("anna"))
+	lines, _ := w.open(t, "?follow=true", "root")
+	next(t, lines)
+	w.door.Stop()
+	if lines.Scan() || lines.Err() != nil {
+		t.Errorf("after the stop: %q, %v; want the end", lines.Text(), lines.Err())
+	}
+}
+
+// waitFor waits until an event has been put on the record.
+func (w *world) waitFor(t *testing.T, want domain.Event) {
+	t.Helper()
+	for range 100 {
+		w.mu.Lock()
+		found := slices.Contains(w.recorded, want)
+		w.mu.Unlock()
+		if found {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("recorded %+v, without %+v", w.recorded, want)
+}
+
+// TestUndecodable shows the envelope of a damaged record, and goes on.
+func TestUndecodable(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.Append(t.Context(), "test-x", domain.NoStream, []domain.Record{
+		{Envelope: domain.Envelope{ID: domain.ID{9}, Type: "study.added", Version: 1, ContentType: domain.JSON}, Data: []byte("nonsense")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.happen(t, added("anna"))
+	p := w.page(t, "", "root")
+	if len(p.Events) != 2 || p.Events[0].Data != nil || p.Events[0].Sentence == "" {
+		t.Errorf("%+v; want two events, the first without data", p.Events)
+	}
+}

@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"strandline/domain"
+	"strandline/transport/rest"
+)
+
+// Sizes of a page, in events.
+const (
+	defaultPage = 100
+	largestPage = 1000
+	longestScan = 100_000 // events looked at for one page, whoever may see them
+)
+
+// event is a recorded event as clients see it.
+type event struct {
+	Position    domain.Position `json:"position"`
+	Stream      string          `json:"stream"`
+	Revision    uint64          `json:"revision"`
+	ID          domain.ID       `json:"id"`
+	Type        string          `json:"type"`
+	Version     int             `json:"version"`
+	Time        time.Time       `json:"time"`
+	Actor       string          `json:"actor"`
+	Credential  string          `json:"credential,omitempty"`
+	APIKey      string          `json:"api_key,omitempty"`
+	Subject     string          `json:"subject,omitempty"`
+	Correlation domain.ID       `json:"correlation,omitzero"`
+	Causation   domain.ID       `json:"causation,omitzero"`
+	Command     string          `json:"command,omitempty"`
+	Data        json.RawMessage `json:"data,omitempty"`
+	Sealed      bool            `json:"sealed,omitempty"` // its key has been destroyed: nobody can ever read it
+	Sentence    string          `json:"sentence"`
+}
+
+// selection is which events are asked for.
+type selection struct {
+	after  domain.Position
+	limit  int // 0 is no limit
+	follow bool
+	lines  bool // as lines of JSON, not as a page
+}
+
+// events answers with the events that the caller may open: as a page, or as lines of JSON without end.
+func (c *call) events() (rest.Answer, error) {
+	s, err := selected(c.Request())
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	if !s.lines {
+		return c.page(s)
+	}
+	return rest.Answer{
+		Status:  http.StatusOK,
+		Headers: []string{"Content-Type", "application/x-ndjson"},
+		Stream:  func(ctx context.Context, to *rest.Stream) (int, error) { return c.stream(ctx, s, to) },
+	}, nil
+}
+
+// selected reads the query.
+func selected(r *http.Request) (s selection, err error) {
+	q := r.URL.Query()
+	if after := q.Get("after"); after != "" {
+		if s.after, err = domain.ParsePosition(after); err != nil {
+			return s, err
+		}
+	}
+	if s.limit, err = number(q, "limit"); err != nil {
+		return s, err
+	}
+	switch follow := q.Get("follow"); follow {
+	case "", "false":
+	case "true":
+		s.follow = true
+	default:
+		return s, fmt.Errorf("%w: follow is true or false, not %q", domain.ErrInvalid, follow)
+	}
+	s.lines = s.follow || strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
+	return s, nil
+}
+
+func number(q url.Values, name string) (int, error) {
+	text := q.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%w: %s is a number from 1, not %q", domain.ErrInvalid, name, text)
+	}
+	return n, nil
+}
+
+// page answers with one page. The position to read on after is always given, so that a caller can come back for more.
+func (c *call) page(s selection) (rest.Answer, error) {
+	if s.limit == 0 {
+		s.limit = defaultPage
+	}
+	s.limit = min(s.limit, largestPage)
+	page := struct {
+		Events []event         `json:"events"`
+		Next   domain.Position `json:"next"`
+	}{[]event{}, s.after}
+	scanned := 0
+	for r, err := range c.history(c.Context(), s.after) {
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		page.Next = r.Position
+		if e, ok := c.shown(c.Context(), r); ok {
+			page.Events = append(page.Events, e)
+		}
+		if scanned++; len(page.Events) == s.limit || scanned == longestScan {
+			break
+		}
+	}
+	body, err := json.Marshal(page)
+	return served(body, len(page.Events)), err
+}
+
+// stream writes lines, if there are not too many streams already.
+func (c *call) stream(ctx context.Context, s selection, to *rest.Stream) (int, error) {
+	lines := json.NewEncoder(to)
+	lines.SetEscapeHTML(false)
+	select {
+	case c.streams <- struct{}{}:
+	default:
+		busy := &rest.BusyError{With: "streams of events", After: 10 * time.Second}
+		return 0, c.broken(ctx, busy, lines)
+	}
+	defer func() { <-c.streams }()
+	ctx, stop := c.untilStop(ctx)
+	defer stop()
+	return c.write(ctx, s, to, lines)
+}
+
+// write writes lines until the head that there was at the request's arrival, or with follow until ctx ends.
+func (c *call) write(ctx context.Context, s selection, to *rest.Stream, lines *json.Encoder) (rows int, err error) {
+	for r, err := range c.feed(ctx, s, to) {
+		if err != nil {
+			return rows, c.broken(ctx, err, lines)
+		}
+		e, ok := c.shown(ctx, r)
+		if !ok {
+			continue
+		}
+		if lines.Encode(e) != nil {
+			return rows, nil // the client has gone away
+		}
+		if rows++; rows == s.limit {
+			return rows, nil
+		}
+	}
+	return rows, nil
+}
+
+// broken tells the client that there would have been more, and why there is not.
+func (c *call) broken(ctx context.Context, err error, lines *json.Encoder) error {
+	if ctx.Err() != nil {
+		return nil // the client has gone away, or the server stops
+	}
+	p := worded(err)
+	return errors.Join(err, lines.Encode(map[string]string{"error": p.Title + " " + p.Remedy}))
+}

@@ -1,0 +1,182 @@
+package api
+
+import (
+	"context"
+	"iter"
+
+	"strandline/commands"
+	"strandline/commands/policy"
+	"strandline/domain"
+	"strandline/domain/access"
+	"strandline/domain/account"
+	"strandline/domain/attachment"
+	"strandline/domain/codec"
+	"strandline/domain/grant"
+	"strandline/domain/observation"
+	"strandline/domain/registry"
+	"strandline/transport/rest"
+)
+
+// feed yields what is asked for: the history, and with follow what happens from then on.
+func (c *call) feed(ctx context.Context, s selection, to *rest.Stream) iter.Seq2[domain.Record, error] {
+	if !s.follow {
+		return c.history(ctx, s.after)
+	}
+	return func(yield func(domain.Record, error) bool) {
+		for batch, err := range c.Log.Follow(ctx, s.after) {
+			if err != nil {
+				yield(domain.Record{}, err)
+				return
+			}
+			if err := c.still(); err != nil {
+				yield(domain.Record{}, err)
+				return
+			}
+			for _, r := range batch {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if to.Flush() != nil {
+				return // the client has gone away
+			}
+		}
+	}
+}
+
+// still makes sure that the caller is who it was when the stream was opened, and forgets what it was allowed, so that a
+// changed credential or grant bites in streams too.
+func (c *call) still() error {
+	c.everything, c.may = nil, nil
+	return c.authenticate(c.Call)
+}
+
+// history yields the records after a position, up to the head that there was at the request's arrival.
+func (c *call) history(ctx context.Context, after domain.Position) iter.Seq2[domain.Record, error] {
+	return func(yield func(domain.Record, error) bool) {
+		for r, err := range c.Log.ReadAll(ctx, after, 0, commands.Forwards) {
+			if err == nil && c.Arrival.Before(r.Position) {
+				return
+			}
+			if err == nil && !after.Before(r.Position) {
+				continue
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// shown is a record as the caller gets to see it; false if it does not. A record that cannot be decoded is shown to
+// those who see everything, without its data.
+func (c *call) shown(ctx context.Context, r domain.Record) (event, bool) {
+	opened, err := c.Decoder.Decode(ctx, r)
+	if err != nil {
+		opened = domain.Recorded{Position: r.Position, Envelope: r.Envelope, Unknown: true}
+	}
+	if !c.mayOpen(opened) {
+		return event{}, false
+	}
+	return event{
+		Position: r.Position, Stream: r.Stream, Revision: r.Revision, ID: r.ID, Type: r.Type, Version: r.Version,
+		Time: r.Time, Actor: r.Actor, Credential: r.Credential, APIKey: r.APIKey, Subject: r.Subject,
+		Correlation: r.Correlation, Causation: r.Causation, Command: r.Command,
+		Data: data(opened), Sealed: opened.Sealed, Sentence: codec.Sentence(opened),
+	}, true
+}
+
+// data is the event's data without secrets: whoever may open it still learns no hash of a password.
+func data(r domain.Recorded) []byte {
+	e := r.Event
+	switch secret := e.(type) {
+	case nil:
+		return nil
+	case account.Issued:
+		secret.SecretHash = ""
+		e = secret
+	case account.Revised:
+		secret.SecretHash = ""
+		e = secret
+	}
+	_, _, text, err := codec.Marshal(e)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// mayOpen asks the policy for an event (decision 23): whoever may open everything may open this, else it depends on
+// the object that the event is about.
+func (c *call) mayOpen(r domain.Recorded) bool {
+	if c.everything == nil {
+		may := c.permitted(policy.Object{})
+		c.everything = &may
+	}
+	if *c.everything {
+		return true
+	}
+	o := object(r)
+	if o.IsInstallation() {
+		return false
+	}
+	may, known := c.may[o]
+	if !known {
+		may = c.permitted(o)
+		c.remember(o, may)
+	}
+	return may
+}
+
+// mostRemembered bounds how many decisions of one request are remembered.
+const mostRemembered = 10_000
+
+func (c *call) remember(o policy.Object, may bool) {
+	if c.may == nil || len(c.may) >= mostRemembered {
+		c.may = map[policy.Object]bool{}
+	}
+	c.may[o] = may
+}
+
+func (c *call) permitted(o policy.Object) bool {
+	_, err := c.Bus.Permit(c.Meta.Principal, policy.PayloadOpen, o)
+	return err == nil
+}
+
+// object is what an event is about; the installation if it is about nothing below it.
+func object(r domain.Recorded) policy.Object {
+	switch e := r.Event.(type) {
+	case registry.Added:
+		return placed(e.Kind, e.ID)
+	case registry.Revised:
+		return placed(e.Kind, e.ID)
+	case registry.Removed:
+		return placed(e.Kind, e.ID)
+	case account.Issued:
+		return policy.Object{ID: e.Origin}
+	case attachment.Set:
+		return policy.Object{ID: e.Owner}
+	case attachment.Cleared:
+		return policy.Object{ID: e.Owner}
+	case grant.Given:
+		return policy.Object{ID: e.Object}
+	case grant.Withdrawn:
+		return policy.Object{ID: e.Object}
+	case observation.Recorded:
+		return policy.Object{ID: e.Subject}
+	case observation.Retracted:
+		return policy.Object{ID: e.Subject}
+	case access.Served, access.Refused, access.Ended:
+		if r.Request != nil {
+			return policy.Object{ID: r.Request.Object}
+		}
+	}
+	return policy.Object{ID: r.Subject}
+}
+
+func placed(kind registry.Kind, id string) policy.Object {
+	if kind == registry.ActivitySpec || kind == registry.SensorSpec {
+		return policy.Object{Kind: kind, ID: id}
+	}
+	return policy.Object{ID: id}
+}

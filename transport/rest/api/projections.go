@@ -1,0 +1,47 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"strandline/domain"
+	"strandline/transport/rest"
+)
+
+// Projection is how far a projection is.
+type Projection struct {
+	Name       string          `json:"name"`
+	Version    int             `json:"version"`
+	Checkpoint domain.Position `json:"checkpoint"`
+	LagEvents  uint64          `json:"lag_events"`
+	LagSeconds float64         `json:"lag_seconds"`
+	Parked     int             `json:"parked"`               // events that could not be applied
+	Stalled    string          `json:"stalled,omitempty"`    // why it does not go on, empty if it does
+	Rebuilding *Progress       `json:"rebuilding,omitempty"` // while it is being made again
+}
+
+// Progress is how far a rebuild is.
+type Progress struct {
+	Checkpoint domain.Position `json:"checkpoint"`
+	Done       uint64          `json:"done"`  // events applied
+	Total      uint64          `json:"total"` // events there are
+}
+
+func (c *call) projections() (rest.Answer, error) {
+	list, err := c.Projections.Status(c.Context())
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	body, err := json.Marshal(struct {
+		Projections []Projection `json:"projections"`
+	}{list})
+	return served(body, len(list)), err
+}
+
+// rebuild begins to make a projection again. The answer comes at once; the list of projections shows the progress.
+func (c *call) rebuild() (rest.Answer, error) {
+	if err := c.Projections.Rebuild(c.vars["name"]); err != nil {
+		return rest.Answer{}, err
+	}
+	return rest.Answer{Status: http.StatusAccepted, Body: []byte("{}")}, nil
+}

@@ -33,11 +33,11 @@ type blocks struct {
 }
 
 // largestBlock bounds what a damaged block can make the decoder allocate.
-const largestBlock = 1 << 30
+const largestBlock = 256 << 20
 
 func newBlocks() *blocks {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // the options are constants
 	}
@@ -177,7 +177,7 @@ type columns struct {
 
 func (c *columns) decode(dst []entry, flags byte) []entry {
 	n := c.uvarint()
-	if n > uint64(len(c.rest)) { // each sample takes some bytes
+	if n > uint64(len(c.rest)/3) { // each sample takes three bytes or more
 		c.broken = true
 		return dst
 	}

@@ -46,8 +46,7 @@ func (w *Writer) retractFresh(tx *readmodels.Tx, s *stream, hidden selection) er
 	return nil
 }
 
-// retractChunks deletes the chunks that are hidden whole and writes anew those that are hidden in part. Only then are
-// small ones merged: none may get into another that is still to be looked at.
+// retractChunks deletes the chunks that are hidden whole and writes anew those that are hidden in part.
 func (w *Writer) retractChunks(tx *readmodels.Tx, hidden selection) error {
 	parts, err := chunksAcross(tx, hidden)
 	if err != nil {
@@ -57,14 +56,8 @@ func (w *Writer) retractChunks(tx *readmodels.Tx, hidden selection) error {
 	if err := tx.Exec("DELETE FROM chunk"+whole, args...); err != nil {
 		return err
 	}
-	var left []remainder
 	for _, id := range parts {
-		if left, err = w.retractPart(tx, left, id, hidden); err != nil {
-			return err
-		}
-	}
-	for _, r := range left {
-		if err := w.merge(tx, r.place, r.class); err != nil {
+		if err := w.retractPart(tx, id, hidden); err != nil {
 			return err
 		}
 	}
@@ -88,33 +81,28 @@ func chunksAcross(tx *readmodels.Tx, hidden selection) (ids []int64, err error) 
 	return ids, nil
 }
 
-// remainder tells where what is left of a chunk has gone.
-type remainder struct {
-	place
-	class int
-}
-
-// retractPart writes a chunk anew without what is hidden, and adds what remains to left. A chunk that both bounds run
-// through comes twice, and is not there any more the second time.
-func (w *Writer) retractPart(tx *readmodels.Tx, left []remainder, id int64, hidden selection) ([]remainder, error) {
+// retractPart writes a chunk anew without what is hidden. One that both bounds run through comes twice, and is not there
+// any more the second time. Small ones are not merged here, where others are still to be looked at, but by the next that
+// comes to their place.
+func (w *Writer) retractPart(tx *readmodels.Tx, id int64, hidden selection) error {
 	var at place
 	var entries []entry
 	for row, err := range tx.Query("SELECT stream, series, bucket, block FROM chunk WHERE id = ?", id) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		at = place{row.Int64(0), row.Int64(1), row.Int64(2)}
 		if entries, err = w.blocks.decode(nil, row.Blob(3)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := tx.Exec("DELETE FROM chunk WHERE id = ?", id); err != nil {
-		return nil, err
+		return err
 	}
 	entries = without(entries, hidden)
 	if len(entries) == 0 {
-		return left, nil
+		return nil
 	}
-	class, err := w.insertChunk(tx, at, entries, measure(entries).size)
-	return append(left, remainder{at, class}), err
+	_, err := w.insertChunk(tx, at, entries, measure(entries).size)
+	return err
 }

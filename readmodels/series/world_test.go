@@ -2,7 +2,6 @@ package series_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -65,15 +64,20 @@ func (w *world) remove() {
 	os.RemoveAll(w.dir)
 }
 
-// apply writes events in one transaction, which fails with the given error, if any.
-func (w *world) apply(events []domain.Recorded, fail error) error {
+// apply writes events in one transaction.
+func (w *world) apply(events []domain.Recorded) error {
+	return w.transact(events, w.writer.Flush)
+}
+
+// transact applies events in one transaction that has the given end.
+func (w *world) transact(events []domain.Recorded, end func(*readmodels.Tx) error) error {
 	err := w.db.Update(context.Background(), events[len(events)-1].Position, func(tx *readmodels.Tx) error {
 		for _, e := range events {
 			if err := w.writer.Apply(tx, e); err != nil {
 				return err
 			}
 		}
-		return cmp.Or(w.writer.Flush(tx), fail)
+		return end(tx)
 	})
 	if err != nil {
 		w.writer.Forget()

@@ -4,25 +4,24 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"strandline/commands/policy"
 	"strandline/domain"
+	"strandline/domain/codec"
 )
 
-// Codec turns events into records. Its implementation is domain/codec.
-type Codec interface {
-	Encode(env domain.Envelope, request *domain.Request, e domain.Event) ([]domain.Record, error)
-}
-
-// Bus carries commands from the doors to the event store.
+// Bus carries commands from the doors to the event store. It is safe for concurrent use.
 type Bus struct {
 	store     EventStore
-	codec     Codec
+	codec     *codec.Codec
 	keys      Keys
 	directory Directory
 	policy    *policy.Policy
+	lines     *lines
+	lanes     *lanes
 	clock     func() time.Time
 	random    io.Reader
 	node      string
@@ -38,20 +37,20 @@ func WithRetries(n int) Option { return func(b *Bus) { b.retries = n } }
 // WithClock sets the clock. The default is time.Now.
 func WithClock(now func() time.Time) Option { return func(b *Bus) { b.clock = now } }
 
-// WithRandom sets the source of ids. The default is crypto/rand.
+// WithRandom sets the source of ids, which must be safe for concurrent use. The default is crypto/rand.
 func WithRandom(r io.Reader) Option { return func(b *Bus) { b.random = r } }
 
 // WithNode names this process in the streams of access events. The default is "node".
 func WithNode(name string) Option { return func(b *Bus) { b.node = name } }
 
 // New returns a Bus over a store, sealing with codec, naming with keys, authorising by directory.
-func New(store EventStore, codec Codec, keys Keys, directory Directory, options ...Option) (*Bus, error) {
+func New(store EventStore, codec *codec.Codec, keys Keys, directory Directory, options ...Option) (*Bus, error) {
 	rules, err := policy.New(directory)
 	if err != nil {
 		return nil, err
 	}
 	b := &Bus{store: store, codec: codec, keys: keys, directory: directory, policy: rules,
-		clock: time.Now, random: rand.Reader, node: "node", retries: 3}
+		lines: newLines(), lanes: newLanes(), clock: time.Now, random: rand.Reader, node: "node", retries: 3}
 	for _, o := range options {
 		o(b)
 	}
@@ -77,40 +76,103 @@ type Receipt struct {
 	Repeated bool              // they had been recorded before, under the same idempotency key
 }
 
+// add puts what was appended into the receipt.
+func (r *Receipt) add(w written) {
+	r.Changed = true
+	r.Repeated = r.Repeated || w.repeated
+	r.Events = append(r.Events, w.events...)
+	r.Position = r.Events[len(r.Events)-1]
+}
+
 // Do decides a command and records what it causes, durably. A command with nothing to do is a Receipt that is not
-// Changed; the caller then records the request with Record. Errors are those of the command's decider,
-// *IdempotencyMismatchError, and those of the store.
+// Changed. Errors are those of the command's decider, *IdempotencyMismatchError, and those of the store. With an
+// idempotency key, one request may give each stream one command.
 func (b *Bus) Do(ctx context.Context, permit Permit, meta Meta, cmd domain.Command) (Receipt, error) {
-	return Receipt{}, errors.ErrUnsupported
+	if err := permit.covers(cmd); err != nil {
+		return Receipt{}, err
+	}
+	j, err := b.newJob(permit, meta, cmd)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return b.retry(func() (Receipt, error) { return b.do(ctx, j, cmd) })
 }
 
-// DoPlan decides commands that belong together and records all or none: nothing of it is visible before everything is
-// on disk, and after a crash Resume finishes it. The plan stands in the stream of first; each later command must cause
-// one event in a stream that nobody has written.
-func (b *Bus) DoPlan(ctx context.Context, permit Permit, meta Meta, first domain.Command, then ...domain.Command) (Receipt, error) {
-	return Receipt{}, errors.ErrUnsupported
+// retry makes an attempt again as long as it finds that its stream has moved on.
+func (b *Bus) retry(attempt func() (Receipt, error)) (Receipt, error) {
+	for n := 0; ; n++ {
+		receipt, err := attempt()
+		var moved *domain.WrongRevisionError
+		if !errors.As(err, &moved) {
+			return receipt, err
+		}
+		if n == b.retries {
+			return Receipt{}, fmt.Errorf("%w: others wrote to %s at the same time, %d times over: %w", domain.ErrUnavailable, moved.Stream, n+1, err)
+		}
+	}
 }
 
-// Resume finishes the plans that a crash has left open. Call it once at start, when the directory is at the head.
-func (b *Bus) Resume(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Record puts a request on the record that left no other event: one that was only reading, one that was refused, and
-// one whose command had nothing to do. It returns once the event is on disk. A request is recorded once: the event's id
-// is the request's, except for access.Ended.
-func (b *Bus) Record(ctx context.Context, meta Meta, e domain.Event) (domain.Position, error) {
-	return domain.Position{}, errors.ErrUnsupported
+// do makes one attempt at a command.
+func (b *Bus) do(ctx context.Context, j *job, cmd domain.Command) (Receipt, error) {
+	d, err := deciderOf(cmd.Stream())
+	if err != nil {
+		return Receipt{}, err
+	}
+	if d.blind {
+		return b.doBlind(ctx, j, d, cmd)
+	}
+	l, err := b.lines.enter(ctx, cmd.Stream())
+	if err != nil {
+		return Receipt{}, err
+	}
+	defer b.lines.leave(l)
+	if receipt, repeated, err := b.repeated(ctx, j); repeated || err != nil {
+		return receipt, err
+	}
+	if err := b.load(ctx, d, l); err != nil {
+		return Receipt{}, err
+	}
+	events, err := d.decide(l.state, cmd)
+	if err != nil || len(events) == 0 {
+		return Receipt{}, err
+	}
+	return b.appendTo(ctx, j, d, l, events)
 }
 
-// IDs is the source from which the objects of one request draw their ids: random bytes, or with an idempotency key
-// always the same ones, so that a repeated creation names the same objects.
-func (b *Bus) IDs(meta Meta) io.Reader { return b.random }
-
-// IdempotencyMismatchError says that an idempotency key came again with another request.
-type IdempotencyMismatchError struct{ Key string }
-
-func (e *IdempotencyMismatchError) Error() string {
-	return "idempotency key has been used for another request; draw a fresh key for each request"
+// doBlind decides and appends without a look at the stream: nothing in it could matter.
+func (b *Bus) doBlind(ctx context.Context, j *job, d decider, cmd domain.Command) (Receipt, error) {
+	if receipt, repeated, err := b.repeated(ctx, j); repeated || err != nil {
+		return receipt, err
+	}
+	events, err := d.decide(d.zero(), cmd)
+	if err != nil || len(events) == 0 {
+		return Receipt{}, err
+	}
+	w, err := b.append(ctx, j, domain.Any, events)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if w.repeated { // by a request with the same key that came at the same time
+		receipt, _, err := b.repeated(ctx, j)
+		return receipt, err
+	}
+	var receipt Receipt
+	receipt.add(w)
+	return receipt, nil
 }
 
-// Unwrap makes a mismatch an invalid request.
-func (e *IdempotencyMismatchError) Unwrap() error { return domain.ErrInvalid }
+// appendTo appends events to the stream of l and brings its state up to date.
+func (b *Bus) appendTo(ctx context.Context, j *job, d decider, l *line, events []domain.Event) (Receipt, error) {
+	w, err := b.append(ctx, j, l.expected, events)
+	if err != nil {
+		l.forget() // the append may have happened all the same
+		return Receipt{}, err
+	}
+	for _, e := range events {
+		d.evolve(l.state, e)
+	}
+	l.moved(w.revision, w.size)
+	var receipt Receipt
+	receipt.add(w)
+	return receipt, nil
+}

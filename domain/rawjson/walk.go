@@ -47,8 +47,7 @@ func Members(raw []byte) iter.Seq2[string, []byte] {
 
 // Inside is what stands between the brackets of a compacted object or array that opens with the given one, else nil.
 func Inside(raw []byte, open byte) []byte {
-	closing := open + 2 // so it is in ASCII, for both kinds
-	if len(raw) < 2 || raw[0] != open || raw[len(raw)-1] != closing {
+	if len(raw) < 2 || raw[0] != open {
 		return nil
 	}
 	return raw[1 : len(raw)-1]

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"context"
 	"io"
 
 	"strandline/domain"
@@ -11,13 +12,17 @@ import (
 )
 
 // Documents writes what clients say about objects, and what they attach to them.
-type Documents struct{}
+func Documents() Projection {
+	return Projection{
+		Schema: documents.Schema,
+		New:    func() Applier { return ApplyFunc(applyDocument) },
+		Dump: func(ctx context.Context, db *readmodels.DB, w io.Writer) error {
+			return documents.New(db).Dump(ctx, w)
+		},
+	}
+}
 
-// Schema implements Projection.
-func (Documents) Schema() readmodels.Schema { return documents.Schema }
-
-// Apply implements Projection.
-func (Documents) Apply(tx *readmodels.Tx, r domain.Recorded) error {
+func applyDocument(tx *readmodels.Tx, r domain.Recorded) error {
 	switch e := r.Event.(type) {
 	case registry.Added:
 		return documents.Add(tx, r.Position, r.Revision, e)
@@ -32,6 +37,3 @@ func (Documents) Apply(tx *readmodels.Tx, r domain.Recorded) error {
 	}
 	return nil
 }
-
-// Dump implements Projection.
-func (Documents) Dump(tx *readmodels.Tx, w io.Writer) error { return documents.Dump(tx, w) }

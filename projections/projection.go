@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -8,17 +9,39 @@ import (
 	"strandline/readmodels"
 )
 
-// Projection says what events write to a read model in SQLite. It keeps nothing outside the transaction that it is
-// given, because that may be rolled back, and one projection may fill two files at once, one of them beside the other.
-type Projection interface {
+// Projection says what events write to a read model in SQLite.
+type Projection struct {
 	// Schema names the projection and its tables.
-	Schema() readmodels.Schema
-	// Apply writes what one event means. An error or a panic parks the event: what it wrote is undone, the error is
-	// kept for people to look at, and the projection goes on with the next one.
-	Apply(tx *readmodels.Tx, r domain.Recorded) error
+	Schema readmodels.Schema
+	// New makes what writes to one file. Two may be at work at once, on files beside each other.
+	New func() Applier
 	// Dump writes all that the read model holds as JSON lines, in an order and a form that depend on nothing else.
-	Dump(tx *readmodels.Tx, w io.Writer) error
+	Dump func(ctx context.Context, db *readmodels.DB, w io.Writer) error
 }
+
+// Applier writes events to one file, within transactions: Apply for each event in order, Flush before the commit, Forget
+// after a transaction that was not committed.
+type Applier interface {
+	// Apply writes what one event means, or keeps it until Flush. An error that does not lie with the machine, or a
+	// panic, parks the event: what it wrote is undone, the error is kept for people to look at, and the rest goes on.
+	Apply(tx *readmodels.Tx, r domain.Recorded) error
+	// Flush writes what Apply has kept.
+	Flush(tx *readmodels.Tx) error
+	// Forget drops what Apply has kept, and whatever else cannot be read from the file.
+	Forget()
+}
+
+// ApplyFunc is an Applier that keeps nothing.
+type ApplyFunc func(tx *readmodels.Tx, r domain.Recorded) error
+
+// Apply implements Applier.
+func (f ApplyFunc) Apply(tx *readmodels.Tx, r domain.Recorded) error { return f(tx, r) }
+
+// Flush implements Applier.
+func (ApplyFunc) Flush(*readmodels.Tx) error { return nil }
+
+// Forget implements Applier.
+func (ApplyFunc) Forget() {}
 
 // panicked is the error of a recovered panic.
 func panicked(p any) error { return fmt.Errorf("panic: %v", p) }

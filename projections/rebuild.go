@@ -58,11 +58,11 @@ func (c *consumer) fill(ctx context.Context, build replacement, report func(Prog
 		watch.show(build.Checkpoint(), goal)
 		for !build.Checkpoint().Before(goal) {
 			if round++; round > rounds {
-				return c.finish(ctx, build, ahead)
+				err := c.finish(ctx, build, ahead)
+				watch.show(build.Checkpoint(), build.Checkpoint())
+				return err
 			}
-			if next := c.model.Checkpoint(); next != goal {
-				goal = next
-			}
+			goal = c.model.Checkpoint()
 		}
 	}
 }

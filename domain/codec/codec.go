@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"sync"
 
 	"strandline/domain"
 	"strandline/domain/observation"
@@ -47,6 +49,7 @@ type Codec struct {
 	opener       Opener
 	compressor   Compressor
 	decompressor Decompressor
+	scratches    sync.Pool // of *scratch
 }
 
 // New returns a codec that seals and compresses by the given means.
@@ -58,18 +61,22 @@ func New(s Sealer, o Opener, c Compressor, d Decompressor) *Codec {
 // closes them. Env brings ids, stream, key and metadata; Encode adds type, version, content type and data. Without a key
 // nothing is sealed. Request is sealed in with the event; give it with the first event of a command, else nil.
 func (c *Codec) Encode(env domain.Envelope, request *domain.Request, e domain.Event) ([]domain.Record, error) {
-	typ, version, data, err := Marshal(e)
+	s := c.borrow()
+	defer c.giveBack(s)
+	t, err := appendEvent(&s.data, e)
 	if err != nil {
 		return nil, err
 	}
-	env.Type, env.Version, env.ContentType = typ, version, domain.JSON
+	env.Type, env.Version, env.ContentType = t.Name, t.Version, domain.JSON
+	data := s.data
 	if len(data) > partsFrom {
-		return c.encodeParts(env, request, data)
+		return c.encodeParts(s, env, request, data)
 	}
 	if _, batch := e.(observation.Recorded); batch && len(data) >= compressFrom {
-		env.ContentType, data = domain.JSONZstd, c.compressor.Compress(nil, data)
+		s.packed = c.compressor.Compress(s.packed[:0], data)
+		env.ContentType, data = domain.JSONZstd, s.packed
 	}
-	r, err := c.seal(env, request, data)
+	r, err := c.seal(s, env, request, data)
 	if err != nil {
 		return nil, err
 	}
@@ -80,48 +87,60 @@ func (c *Codec) Encode(env domain.Envelope, request *domain.Request, e domain.Ev
 // an error means that the record is not what Encode ever made of anything, or that its parts cannot be read.
 func (c *Codec) Decode(ctx context.Context, r domain.Record, parts Streams) (domain.Recorded, error) {
 	recorded := domain.Recorded{Position: r.Position, Envelope: r.Envelope, Size: len(r.Data)}
-	if r.ContentType == domain.Part {
+	var err error
+	switch r.ContentType {
+	case domain.Part:
 		return recorded, nil
+	case domain.JSON:
+		recorded.Request, recorded.Event, err = c.decodePlain(&r)
+	case domain.JSONZstd, domain.Parts:
+		recorded.Request, recorded.Event, err = c.decodePacked(ctx, &r, parts)
+	default:
+		err = ErrUnknown
 	}
-	if r.ContentType < domain.JSON || r.ContentType > domain.Parts {
-		recorded.Unknown = true
-		return recorded, nil
-	}
-	request, data, err := c.open(r)
-	if errors.Is(err, ErrKeyDestroyed) {
+	switch {
+	case errors.Is(err, ErrKeyDestroyed):
 		recorded.Sealed = true
-		return recorded, nil
-	}
-	if errors.Is(err, ErrUnknown) {
+	case errors.Is(err, ErrUnknown):
 		recorded.Unknown = true
-		return recorded, nil
-	}
-	if err != nil {
-		return recorded, fmt.Errorf("open event %s (%s): %w", r.ID, r.Type, err)
-	}
-	recorded.Request = request
-	recorded.Event, err = c.event(ctx, r, data, parts)
-	if errors.Is(err, ErrUnknown) {
-		recorded.Unknown = true
-		return recorded, nil
-	}
-	if err != nil {
-		return recorded, fmt.Errorf("decode event %s: %w", r.ID, err)
+	case err != nil:
+		return recorded, fmt.Errorf("decode event %s of %s: %w", r.ID, r.Stream, err)
 	}
 	return recorded, nil
 }
 
-// event makes the event of opened data.
-func (c *Codec) event(ctx context.Context, r domain.Record, data []byte, parts Streams) (domain.Event, error) {
-	var err error
-	switch r.ContentType {
-	case domain.JSONZstd:
+// decodePlain decodes an event that is in its record as it is. It keeps slices of what was opened.
+func (c *Codec) decodePlain(r *domain.Record) (*domain.Request, domain.Event, error) {
+	s := c.borrow()
+	defer c.giveBack(s)
+	request, data, err := c.open(s, make([]byte, 0, len(r.Data)), r)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := Unmarshal(r.Type, r.Version, data)
+	return request, e, err
+}
+
+// decodePacked decodes an event that is compressed or in parts.
+func (c *Codec) decodePacked(ctx context.Context, r *domain.Record, parts Streams) (*domain.Request, domain.Event, error) {
+	s := c.borrow()
+	defer c.giveBack(s)
+	s.plain = slices.Grow(s.plain[:0], len(r.Data))
+	request, data, err := c.open(s, s.plain, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := typeOf(r.Type, r.Version); err != nil {
+		return request, nil, err
+	}
+	if r.ContentType == domain.Parts {
+		data, err = c.joinParts(ctx, s, r, data, parts)
+	} else {
 		data, err = c.decompressor.Decompress(nil, data)
-	case domain.Parts:
-		data, err = c.joinParts(ctx, r, data, parts)
 	}
 	if err != nil {
-		return nil, err
+		return request, nil, err
 	}
-	return Unmarshal(r.Type, r.Version, data)
+	e, err := Unmarshal(r.Type, r.Version, data)
+	return request, e, err
 }

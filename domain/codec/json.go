@@ -12,33 +12,50 @@ import (
 // ErrUnknown says that a type or version is newer than this program. What it names is kept and skipped.
 var ErrUnknown = errors.New("unknown type of event")
 
-// Marshal writes an event in the current schema of its type.
+// Marshal writes an event in the current schema of its type. What clients sent is taken to be compacted JSON.
 func Marshal(e domain.Event) (typ string, version int, data []byte, err error) {
-	typ = e.EventType()
-	t, known := types[typ]
-	if !known {
-		return "", 0, nil, fmt.Errorf("%w: there is no event type %q", domain.ErrInvalid, typ)
-	}
-	data, err = t.encode(nil, e)
+	t, err := appendEvent(&data, e)
 	if err != nil {
-		return "", 0, nil, fmt.Errorf("encode %s: %w", typ, err)
+		return "", 0, nil, err
 	}
-	return typ, t.Version, data, nil
+	return t.Name, t.Version, data, nil
+}
+
+// appendEvent writes e to data, in place of what is there, and returns its type.
+func appendEvent(data *[]byte, e domain.Event) (*Type, error) {
+	t, known := types[e.EventType()]
+	if !known {
+		return nil, fmt.Errorf("%w: there is no event type %q", domain.ErrInvalid, e.EventType())
+	}
+	written, err := t.encode((*data)[:0], e)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", t.Name, err)
+	}
+	*data = written
+	return t, nil
+}
+
+// typeOf finds the type that can read a version of it. One of the future is ErrUnknown.
+func typeOf(name string, version int) (*Type, error) {
+	t, known := types[name]
+	if !known || version > t.Version {
+		return nil, fmt.Errorf("%w: %q, version %d", ErrUnknown, name, version)
+	}
+	if version < 1 {
+		return nil, fmt.Errorf("%s has no version %d", name, version)
+	}
+	return t, nil
 }
 
 // Unmarshal reads what Marshal wrote, now or in an earlier version. The event keeps slices of data where it can: data
 // must not be changed afterwards. A type or version of the future is ErrUnknown; any other error means that data is not
 // what any version ever wrote.
 func Unmarshal(typ string, version int, data []byte) (domain.Event, error) {
-	t, known := types[typ]
-	if !known || version > t.Version {
-		return nil, fmt.Errorf("%w: %q, version %d", ErrUnknown, typ, version)
-	}
-	if version < 1 {
-		return nil, fmt.Errorf("decode %s: there is no version %d", typ, version)
+	t, err := typeOf(typ, version)
+	if err != nil {
+		return nil, err
 	}
 	for v := version; v < t.Version; v++ {
-		var err error
 		if data, err = t.upcasters[v-1](data); err != nil {
 			return nil, fmt.Errorf("rewrite %s from version %d: %w", typ, v, err)
 		}

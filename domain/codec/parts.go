@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"strandline/domain"
 )
@@ -31,7 +32,7 @@ type closing struct {
 var errParts = errors.New("the parts before it are not those that it closes")
 
 // encodeParts cuts data into parts, and closes them with the event's own record.
-func (c *Codec) encodeParts(env domain.Envelope, request *domain.Request, data []byte) ([]domain.Record, error) {
+func (c *Codec) encodeParts(s *scratch, env domain.Envelope, request *domain.Request, data []byte) ([]domain.Record, error) {
 	count := (len(data) + partSize - 1) / partSize
 	if count > maxParts {
 		return nil, fmt.Errorf("encode %s: %w: a value of %d bytes is larger than %d", env.Type, domain.ErrInvalid, len(data), maxParts*partSize)
@@ -43,14 +44,15 @@ func (c *Codec) encodeParts(env domain.Envelope, request *domain.Request, data [
 	records := make([]domain.Record, 0, count+1)
 	for i := range count {
 		piece := data[i*partSize : min((i+1)*partSize, len(data))]
-		part, err := c.seal(partOf(env, i), nil, c.compressor.Compress(nil, piece))
+		s.packed = c.compressor.Compress(s.packed[:0], piece)
+		part, err := c.seal(s, partOf(env, i), nil, s.packed)
 		if err != nil {
 			return nil, err
 		}
 		records = append(records, part)
 	}
 	env.ContentType = domain.Parts
-	last, err := c.seal(env, request, end)
+	last, err := c.seal(s, env, request, end)
 	return append(records, last), err
 }
 
@@ -72,7 +74,7 @@ func partID(event domain.ID, i int) domain.ID {
 }
 
 // joinParts reads the parts that end closes from just before r.
-func (c *Codec) joinParts(ctx context.Context, r domain.Record, end []byte, streams Streams) ([]byte, error) {
+func (c *Codec) joinParts(ctx context.Context, s *scratch, r *domain.Record, end []byte, streams Streams) ([]byte, error) {
 	var closed closing
 	if err := json.Unmarshal(end, &closed); err != nil {
 		return nil, err
@@ -89,7 +91,7 @@ func (c *Codec) joinParts(ctx context.Context, r domain.Record, end []byte, stre
 		if read == closed.Parts || part.ContentType != domain.Part || part.ID != partID(r.ID, read) {
 			return nil, errParts
 		}
-		if data, err = c.appendPart(data, part); err != nil {
+		if data, err = c.appendPart(s, data, &part); err != nil {
 			return nil, fmt.Errorf("open part %d of %d: %w", read+1, closed.Parts, err)
 		}
 		read++
@@ -100,8 +102,9 @@ func (c *Codec) joinParts(ctx context.Context, r domain.Record, end []byte, stre
 	return data, nil
 }
 
-func (c *Codec) appendPart(dst []byte, part domain.Record) ([]byte, error) {
-	_, piece, err := c.open(part)
+func (c *Codec) appendPart(s *scratch, dst []byte, part *domain.Record) ([]byte, error) {
+	s.plain = slices.Grow(s.plain[:0], len(part.Data))
+	_, piece, err := c.open(s, s.plain, part)
 	if err != nil {
 		return nil, err
 	}

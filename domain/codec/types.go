@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -26,25 +25,29 @@ type Type struct {
 
 // Types are all types of event, ordered by name.
 func Types() []Type {
-	return slices.SortedFunc(maps.Values(types), func(a, b Type) int { return cmp.Compare(a.Name, b.Name) })
+	var all []Type
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		all = append(all, *types[name])
+	}
+	return all
 }
 
 // types never changes.
 var types = byName(slices.Concat(registryTypes(), []Type{
-	typeOf(sampleServed, "{actor} was answered {request} with {rows}"),
-	typeOf(sampleRefused, "{actor} was refused {request}: {code}"),
-	typeOf(sampleEnded, "{actor} was sent {rows} by a stream of answers"),
-	typeOf(sampleIssued, "{actor} issued credential {id} to {origin}"),
-	typeOf(sampleCredentialRevised, "{actor} changed {attributes} of credential {id}"),
-	typeOf(sampleRevoked, "{actor} revoked credential {id}"),
-	typeOf(sampleSet, "{actor} attached {key} to {owner}, aimed at {target}"),
-	typeOf(sampleCleared, "{actor} removed {key} from {owner}, aimed at {target}"),
-	typeOf(sampleGiven, "{actor} made credential {credential} {role} of {object}"),
-	typeOf(sampleWithdrawn, "{actor} withdrew grant {id} on {object}"),
+	asJSON(sampleServed, "{actor} was answered {request} with {rows}"),
+	asJSON(sampleRefused, "{actor} was refused {request}: {code}"),
+	asJSON(sampleEnded, "{actor} was sent {rows} by a stream of answers"),
+	asJSON(sampleIssued, "{actor} issued credential {id} to {origin}"),
+	asJSON(sampleCredentialRevised, "{actor} changed {attributes} of credential {id}"),
+	asJSON(sampleRevoked, "{actor} revoked credential {id}"),
+	asJSON(sampleSet, "{actor} attached {key} to {owner}, aimed at {target}"),
+	asJSON(sampleCleared, "{actor} removed {key} from {owner}, aimed at {target}"),
+	asJSON(sampleGiven, "{actor} made credential {credential} {role} of {object}"),
+	asJSON(sampleWithdrawn, "{actor} withdrew grant {id} on {object}"),
 	recordedType,
-	typeOf(sampleRetracted, "{actor} retracted {what} on {channel}{about}"),
-	typeOf(sampleMade, "{actor} began plan {id} of {steps}"),
-	typeOf(sampleDone, "{actor} finished plan {id}"),
+	asJSON(sampleRetracted, "{actor} retracted {what} on {channel}{about}"),
+	asJSON(sampleMade, "{actor} began plan {id} of {steps}"),
+	asJSON(sampleDone, "{actor} finished plan {id}"),
 }))
 
 // recordedType is the one whose stored form has changed: version 1 was a list of objects, version 2 is columns.
@@ -64,16 +67,16 @@ func registryTypes() []Type {
 	for _, kind := range registry.Kinds() {
 		added, revised, removed := registrySamples(kind)
 		all = append(all,
-			typeOf(added, "{actor} added {kind} {id}{below}"),
-			typeOf(revised, "{actor} changed {attributes} of {kind} {id}"),
-			typeOf(removed, "{actor} removed {kind} {id}"),
+			asJSON(added, "{actor} added {kind} {id}{below}"),
+			asJSON(revised, "{actor} changed {attributes} of {kind} {id}"),
+			asJSON(removed, "{actor} removed {kind} {id}"),
 		)
 	}
 	return all
 }
 
-// typeOf is a type in its first version, stored as encoding/json writes it.
-func typeOf[E domain.Event](sample E, sentence string) Type {
+// asJSON is a type in its first version, stored as encoding/json writes it.
+func asJSON[E domain.Event](sample E, sentence string) Type {
 	return Type{
 		Name:     sample.EventType(),
 		Version:  1,
@@ -84,10 +87,10 @@ func typeOf[E domain.Event](sample E, sentence string) Type {
 	}
 }
 
-func byName(all []Type) map[string]Type {
-	named := make(map[string]Type, len(all))
+func byName(all []Type) map[string]*Type {
+	named := make(map[string]*Type, len(all))
 	for _, t := range all {
-		named[t.Name] = t
+		named[t.Name] = &t
 	}
 	return named
 }

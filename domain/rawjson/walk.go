@@ -47,7 +47,8 @@ func Members(raw []byte) iter.Seq2[string, []byte] {
 
 // Inside is what stands between the brackets of a compacted object or array that opens with the given one, else nil.
 func Inside(raw []byte, open byte) []byte {
-	if len(raw) < 2 || raw[0] != open {
+	closing := open + 2 // so it is in ASCII, for both kinds
+	if len(raw) < 2 || raw[0] != open || raw[len(raw)-1] != closing {
 		return nil
 	}
 	return raw[1 : len(raw)-1]

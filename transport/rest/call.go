@@ -22,7 +22,7 @@ type Call struct {
 	writer   http.ResponseWriter
 	pipeline *Pipeline
 	body     held
-	read     bool
+	read     bool // the body, to its end
 	answer   *[]byte
 	recorded bool
 	position domain.Position
@@ -38,7 +38,6 @@ func (c *Call) Request() *http.Request { return c.request }
 // Body reads the whole body, once. It is valid until the dialect has answered, so whatever outlives the call is copied.
 // It fails with ErrTooLarge, ErrTooSlow, ErrBroken or *BusyError.
 func (c *Call) Body() ([]byte, error) {
-	c.read = true
 	if c.request.ContentLength == 0 {
 		c.digest(nil)
 		return nil, nil
@@ -47,6 +46,7 @@ func (c *Call) Body() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.read = true
 	c.digest(body)
 	return body, nil
 }

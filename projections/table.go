@@ -1,0 +1,162 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"strandline/domain"
+	"strandline/readmodels"
+)
+
+// table is a Model in SQLite.
+type table struct {
+	projection Projection
+	db         *readmodels.DB
+	writing    tableWriter
+}
+
+// Table returns the Model of a projection in SQLite, over a database opened with its schema.
+func Table(p Projection, db *readmodels.DB) Model {
+	return &table{p, db, tableWriter{db, p.New()}}
+}
+
+func (t *table) Name() string                { return t.projection.Schema.Name }
+func (t *table) Version() int                { return t.projection.Schema.Version }
+func (t *table) Checkpoint() domain.Position { return t.db.Checkpoint() }
+func (t *table) Stalled() error              { return t.db.Stalled() }
+func (t *table) stall(reason error)          { t.db.Stall(reason) }
+func (t *table) save() error                 { return nil }
+func (t *table) close() error                { return t.db.Close() }
+
+func (t *table) Parked(ctx context.Context) ([]readmodels.Parked, error) { return t.db.Parked(ctx) }
+
+func (t *table) apply(ctx context.Context, batches []batch) error {
+	return t.writing.apply(ctx, batches)
+}
+
+func (t *table) renew(log *slog.Logger) error {
+	log.Warn("read model is damaged: dropped, to be built again from the log", "projection", t.Name())
+	build, err := t.db.Beside()
+	if err != nil {
+		return err
+	}
+	t.writing.applier.Forget()
+	return build.Switch()
+}
+
+func (t *table) beside() (replacement, error) {
+	build, err := t.db.Beside()
+	if err != nil {
+		return nil, err
+	}
+	return &tableBuild{t, build, tableWriter{build, t.projection.New()}}, nil
+}
+
+func (t *table) apart(dir string) (Model, error) {
+	db, err := readmodels.Open(dir, t.projection.Schema, "")
+	if err != nil {
+		return nil, err
+	}
+	return Table(t.projection, db), nil
+}
+
+func (t *table) dump(ctx context.Context, w io.Writer) error { return t.projection.Dump(ctx, t.db, w) }
+
+// tableBuild is a replacement of a table.
+type tableBuild struct {
+	serving *table
+	build   *readmodels.Build
+	writing tableWriter
+}
+
+func (t *tableBuild) Checkpoint() domain.Position { return t.build.Checkpoint() }
+func (t *tableBuild) discard() error              { return t.build.Discard() }
+
+func (t *tableBuild) apply(ctx context.Context, batches []batch) error {
+	return t.writing.apply(ctx, batches)
+}
+
+// switchOver is called while nothing is applied to the serving table.
+func (t *tableBuild) switchOver() error {
+	t.serving.writing.applier.Forget()
+	return t.build.Switch()
+}
+
+// tableWriter applies batches to one file.
+type tableWriter struct {
+	to interface {
+		Update(ctx context.Context, checkpoint domain.Position, write func(*readmodels.Tx) error) error
+	}
+	applier Applier
+}
+
+// apply applies batches in one transaction. Where an event turns out to be poison, all is done again with care.
+func (t tableWriter) apply(ctx context.Context, batches []batch) error {
+	err := t.update(ctx, batches, t.trustingly)
+	if err == nil || !isPoison(ctx, err) {
+		return err
+	}
+	return t.update(ctx, batches, t.carefully)
+}
+
+// isPoison tells whether err lies with an event rather than with the machine.
+func isPoison(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && !readmodels.IsEnvironment(err) && !errors.Is(err, domain.ErrUnavailable)
+}
+
+func (t tableWriter) update(ctx context.Context, batches []batch, how func(*readmodels.Tx, domain.Recorded) error) error {
+	err := t.to.Update(ctx, batches[len(batches)-1].last(), func(tx *readmodels.Tx) error {
+		if err := t.each(tx, batches, how); err != nil {
+			return err
+		}
+		return t.applier.Flush(tx)
+	})
+	if err != nil {
+		t.applier.Forget()
+	}
+	return err
+}
+
+func (t tableWriter) each(tx *readmodels.Tx, batches []batch, how func(*readmodels.Tx, domain.Recorded) error) error {
+	for _, b := range batches {
+		for i, e := range b.events {
+			err, undecoded := b.failed[i]
+			if undecoded {
+				err = tx.Park(parked(e, err))
+			} else {
+				err = how(tx, e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// trustingly applies an event on the assumption that it can be.
+func (t tableWriter) trustingly(tx *readmodels.Tx, e domain.Recorded) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	return t.applier.Apply(tx, e)
+}
+
+// carefully applies an event with all that it leads to, or undoes what it wrote and parks it.
+func (t tableWriter) carefully(tx *readmodels.Tx, e domain.Recorded) error {
+	err := tx.Attempt(func() error {
+		if err := t.trustingly(tx, e); err != nil {
+			return err
+		}
+		return t.applier.Flush(tx)
+	})
+	if err == nil || readmodels.IsEnvironment(err) || errors.Is(err, domain.ErrUnavailable) {
+		return err
+	}
+	t.applier.Forget()
+	return tx.Park(parked(e, err))
+}

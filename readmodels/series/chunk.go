@@ -1,0 +1,210 @@
+package series
+
+import (
+	"cmp"
+	"slices"
+
+	"strandline/readmodels"
+)
+
+// Sizes of chunks (see entry.size). Their classes are below 1 KiB, 8 KiB, 64 KiB, and full.
+const (
+	fullSize    = 64 << 10
+	fullClass   = 3
+	mergeFactor = 8
+	zstdSize    = 8 << 10 // smaller ones stay plain: they will soon be merged
+)
+
+// place is where a chunk belongs.
+type place struct{ stream, series, bucket int64 }
+
+// settle makes chunks of all fresh samples of a stream.
+func (w *Writer) settle(tx *readmodels.Tx, s *stream) error {
+	entries, err := w.takeFresh(tx, s)
+	if err != nil {
+		return err
+	}
+	for _, group := range groups(s.id, entries) {
+		if err := w.insert(tx, group.place, group.entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeFresh removes and returns all fresh samples of a stream, in the order of arrival.
+func (w *Writer) takeFresh(tx *readmodels.Tx, s *stream) (entries []entry, err error) {
+	if s.stored {
+		if entries, err = readFresh(tx, w.blocks, s.id); err != nil {
+			return nil, err
+		}
+		if err := tx.Exec("DELETE FROM fresh WHERE stream = ?", s.id); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.pending {
+		w.pending -= s.pending[i].size()
+	}
+	entries = append(entries, s.pending...)
+	s.pending, s.stored, s.fresh = nil, false, tally{}
+	return entries, nil
+}
+
+// readFresh returns the fresh samples of a stream that are in the file, in the order of arrival.
+func readFresh(tx *readmodels.Tx, b *blocks, stream int64) (entries []entry, err error) {
+	for row, err := range tx.Query("SELECT block FROM fresh WHERE stream = ? ORDER BY last", stream) {
+		if err != nil {
+			return nil, err
+		}
+		if entries, err = b.decode(entries, row.Blob(0)); err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+// group is samples of one place, sorted.
+type group struct {
+	place
+	entries []entry
+}
+
+// groups sorts samples of one stream by place, and within by time.
+func groups(stream int64, entries []entry) []group {
+	var all []group
+	index := map[place]int{}
+	last := -1
+	for i := range entries {
+		at := place{stream, entries[i].series, entries[i].bucket()}
+		if last < 0 || all[last].place != at {
+			found, ok := index[at]
+			if !ok {
+				found = len(all)
+				index[at] = found
+				all = append(all, group{place: at})
+			}
+			last = found
+		}
+		all[last].entries = append(all[last].entries, entries[i])
+	}
+	slices.SortFunc(all, func(a, b group) int {
+		return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(a.bucket, b.bucket))
+	})
+	for _, g := range all {
+		sortEntries(g.entries)
+	}
+	return all
+}
+
+// sortEntries sorts by time; most come sorted.
+func sortEntries(entries []entry) {
+	for i := 1; i < len(entries); i++ {
+		if compare(&entries[i-1], &entries[i]) > 0 {
+			slices.SortFunc(entries, func(a, b entry) int { return compare(&a, &b) })
+			return
+		}
+	}
+}
+
+// insert writes sorted samples of one place as chunks, and merges those of the same class when they are enough.
+func (w *Writer) insert(tx *readmodels.Tx, at place, entries []entry) error {
+	for len(entries) > 0 {
+		n, size := cut(entries)
+		class, err := w.insertChunk(tx, at, entries[:n], size)
+		if err != nil {
+			return err
+		}
+		if err := w.merge(tx, at, class); err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// cut tells how many of entries make the next chunk, and their size. A chunk ends when it is full, unless what would
+// remain is less than half of one.
+func cut(entries []entry) (n, size int) {
+	full, fullAt := 0, 0
+	for i := range entries {
+		size += entries[i].size()
+		switch {
+		case full == 0 && size >= fullSize:
+			full, fullAt = i+1, size
+		case full != 0 && size-fullAt >= fullSize/2:
+			return full, fullAt
+		}
+	}
+	return len(entries), size
+}
+
+// classOf is the class of a chunk of the given size.
+func classOf(size int) int {
+	class := fullClass
+	for limit := fullSize; class > 0 && size < limit; limit /= mergeFactor {
+		class--
+	}
+	return class
+}
+
+func (w *Writer) insertChunk(tx *readmodels.Tx, at place, entries []entry, size int) (class int, err error) {
+	class = classOf(size)
+	first, last := &entries[0], &entries[len(entries)-1]
+	w.key = appendPosition(w.key[:0], first.position)
+	cutAt := len(w.key)
+	w.key = appendPosition(w.key, last.position)
+	for i := range entries {
+		entries[i].series = 0 // it is in the row
+	}
+	w.block = w.blocks.encode(w.block[:0], entries, size >= zstdSize)
+	err = tx.Exec(`INSERT INTO chunk (stream, series, bucket, class, oldest, oldest_at, newest, newest_at, block)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		at.stream, at.series, at.bucket, class, first.nullableTime(), w.key[:cutAt], last.nullableTime(), w.key[cutAt:], w.block)
+	return class, err
+}
+
+// nullableTime is the time as an argument of a statement.
+func (e *entry) nullableTime() any {
+	if e.timeless {
+		return nil
+	}
+	return e.time
+}
+
+// merge makes one chunk of those in one place and class, if they are enough and not full.
+func (w *Writer) merge(tx *readmodels.Tx, at place, class int) error {
+	if class == fullClass {
+		return nil
+	}
+	n := 0
+	for row, err := range tx.Query("SELECT count(*) FROM chunk INDEXED BY chunk_to_merge WHERE series = ? AND bucket = ? AND class = ? AND class < 3",
+		at.series, at.bucket, class) {
+		if err != nil {
+			return err
+		}
+		n = row.Int(0)
+	}
+	if n < mergeFactor {
+		return nil
+	}
+	entries, err := w.takeChunks(tx, at, class)
+	if err != nil {
+		return err
+	}
+	sortEntries(entries)
+	return w.insert(tx, at, entries)
+}
+
+// takeChunks removes the chunks of one place and class and returns their samples.
+func (w *Writer) takeChunks(tx *readmodels.Tx, at place, class int) (entries []entry, err error) {
+	const which = " FROM chunk INDEXED BY chunk_to_merge WHERE series = ? AND bucket = ? AND class = ? AND class < 3"
+	for row, err := range tx.Query("SELECT block"+which+" ORDER BY id", at.series, at.bucket, class) {
+		if err != nil {
+			return nil, err
+		}
+		if entries, err = w.blocks.decode(entries, row.Blob(0)); err != nil {
+			return nil, err
+		}
+	}
+	return entries, tx.Exec("DELETE"+which, at.series, at.bucket, class)
+}

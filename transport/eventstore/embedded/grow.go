@@ -1,0 +1,63 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+
+	"strandline/transport/files"
+)
+
+const spareName = segmentFolder + "/spare"
+
+// room makes sure that a group with so many bytes of records, and a watermark after it, fits into the active segment.
+func (c *committer) room(bytes int64) error {
+	need := segmentHeader + groupHeader + bytes + groupHeader
+	if c.segment != nil && c.offset+need <= c.size {
+		return nil
+	}
+	return c.roll(max(need, c.opt.SegmentSize))
+}
+
+// roll begins a new segment, or makes the active one larger if nothing is in it yet. Everything before it is durable.
+func (c *committer) roll(size int64) error {
+	if c.segment != nil && c.segment.first == c.next {
+		c.size = max(size, c.size)
+		return c.file.Allocate(c.size)
+	}
+	g := &segment{first: c.next}
+	if err := makeSegment(c.sys, g.name(), size); err != nil {
+		return fmt.Errorf("begin %s: %w", g.name(), err)
+	}
+	return c.activate(g, newMemtable(g.first), size)
+}
+
+// activate makes g the segment that groups go to.
+func (c *committer) activate(g *segment, mem *memtable, size int64) error {
+	g.mem.Store(mem)
+	f, err := c.segments.acquire(g)
+	if err != nil {
+		return err
+	}
+	if c.segment != nil {
+		c.segments.release(c.segment)
+	}
+	c.segments.add(g)
+	c.index.addMemtable(mem)
+	c.segment, c.mem, c.file, c.size, c.offset = g, mem, f, size, 0
+	return nil
+}
+
+// makeSegment makes a file for a segment, whose name is durable when it returns.
+func makeSegment(sys files.System, name string, size int64) error {
+	f, err := remake(sys, spareName)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Allocate(size), f.Close()); err != nil {
+		return err
+	}
+	if err := sys.Rename(spareName, name); err != nil {
+		return err
+	}
+	return sys.SyncDir(segmentFolder)
+}

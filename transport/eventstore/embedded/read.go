@@ -1,0 +1,186 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+
+	"strandline/domain"
+
+	"strandline/commands"
+)
+
+// Bounds of what is read at once. A record larger than that comes alone.
+const (
+	batchBytes = 256 << 10
+	batchCount = 1024
+)
+
+// ReadAll implements commands.EventStore. It yields what was durable when it was called.
+func (s *Store) ReadAll(ctx context.Context, from domain.Position, limit int, direction commands.Direction) iter.Seq2[domain.Record, error] {
+	read := s.readForwards
+	if direction == commands.Backwards {
+		read = s.readBackwards
+	}
+	return func(yield func(domain.Record, error) bool) {
+		left := cmpLimit(limit)
+		err := read(ctx, from.Commit, left, func(r domain.Record) bool {
+			left--
+			return yield(r, nil) && left > 0
+		})
+		if err != nil {
+			yield(domain.Record{}, err)
+		}
+	}
+}
+
+// cmpLimit makes "all" a number.
+func cmpLimit(limit int) int {
+	if limit <= 0 {
+		return math.MaxInt
+	}
+	return limit
+}
+
+func (s *Store) readForwards(ctx context.Context, from uint64, limit int, visit func(domain.Record) bool) error {
+	upTo := s.watermark()
+	for next := max(from, 1); next <= upTo; {
+		if err := s.usable(ctx); err != nil {
+			return err
+		}
+		batch, err := s.readSpan(next, min(upTo, lastOf(next, limit)))
+		if err != nil {
+			return err
+		}
+		for _, r := range batch {
+			if !visit(r) {
+				return nil
+			}
+		}
+		next += uint64(len(batch))
+	}
+	return s.usable(ctx)
+}
+
+// lastOf is the last of n positions from first on.
+func lastOf(first uint64, n int) uint64 {
+	if uint64(n) > math.MaxUint64-first {
+		return math.MaxUint64
+	}
+	return first + uint64(n) - 1
+}
+
+func (s *Store) readBackwards(ctx context.Context, from uint64, limit int, visit func(domain.Record) bool) error {
+	next := s.watermark()
+	if from > 0 {
+		next = min(next, from)
+	}
+	for step := uint64(min(limit, 16)); next > 0; step = min(2*step, batchCount) {
+		if err := s.usable(ctx); err != nil {
+			return err
+		}
+		batch, err := s.readUpTo(next, step)
+		if err != nil {
+			return err
+		}
+		for _, r := range slices.Backward(batch) {
+			if !visit(r) {
+				return nil
+			}
+		}
+		next -= uint64(len(batch))
+	}
+	return s.usable(ctx)
+}
+
+// readUpTo returns at most n records that end with position last; there is always one.
+func (s *Store) readUpTo(last, n uint64) ([]domain.Record, error) {
+	first := max(s.segments.at(last).first, last-min(last, n)+1)
+	for {
+		batch, err := s.readSpan(first, last)
+		if err != nil || first+uint64(len(batch)) > last {
+			return batch, err
+		}
+		first += uint64(len(batch)) // they are large: those before would not fit into one read
+	}
+}
+
+// readSpan reads the records from first on, at most to last, as many as one read may take; there is always one.
+// All of them are durable.
+func (s *Store) readSpan(first, last uint64) ([]domain.Record, error) {
+	g := s.segments.at(first)
+	if full := g.last.Load(); full > 0 {
+		last = min(last, full)
+	}
+	from, to, last, err := s.span(g, first, min(last, first+batchCount-1), batchBytes)
+	if err != nil {
+		return nil, err
+	}
+	buf, err := s.readBytes(g, from, to)
+	if err != nil {
+		return nil, err
+	}
+	return parse(g, buf, from, first, last)
+}
+
+// span says where in segment g the records from first to last are; of fewer if they are more than size bytes.
+func (s *Store) span(g *segment, first, last uint64, size int64) (from, to int64, upTo uint64, err error) {
+	from, to, upTo = g.mem.Load().span(first, last, size)
+	return from, to, upTo, nil
+}
+
+// readBytes reads a part of a segment's file.
+func (s *Store) readBytes(g *segment, from, to int64) ([]byte, error) {
+	f, err := s.segments.acquire(g)
+	if err != nil {
+		return nil, err
+	}
+	defer s.segments.release(g)
+	buf := make([]byte, to-from)
+	if _, err := f.ReadAt(buf, from); err != nil {
+		return nil, fmt.Errorf("read %s at byte %d: %w", g.name(), from, err)
+	}
+	return buf, nil
+}
+
+// parse decodes the records from first to last, which begin at the start of buf. What is damaged is named.
+func parse(g *segment, buf []byte, from int64, first, last uint64) ([]domain.Record, error) {
+	records := make([]domain.Record, 0, last-first+1)
+	at := 0
+	for position := first; position <= last; position++ {
+		for len(buf)-at >= groupHeader && isGroup(buf[at:]) {
+			at += groupHeader
+		}
+		raw, err := cutRecord(buf[at:], position)
+		if err != nil {
+			return nil, damaged(g, position, position, from+int64(at), err)
+		}
+		r, err := raw.decode()
+		if err != nil {
+			return nil, damaged(g, position, position, from+int64(at), err)
+		}
+		records = append(records, r)
+		at += len(raw)
+	}
+	return records, nil
+}
+
+// damaged names what cannot be read.
+func damaged(g *segment, first, last uint64, at int64, why error) error {
+	which := fmt.Sprintf("position %d", first)
+	if last != first {
+		which = fmt.Sprintf("positions %d to %d", first, last)
+	}
+	return fmt.Errorf("%w: %s in %s, at byte %d: %w", domain.ErrDamaged, which, g.name(), at, why)
+}
+
+// record reads one record.
+func (s *Store) record(position uint64) (domain.Record, error) {
+	batch, err := s.readSpan(position, position)
+	if err != nil {
+		return domain.Record{}, err
+	}
+	return batch[0], nil
+}

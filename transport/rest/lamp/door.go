@@ -1,0 +1,166 @@
+package lamp
+
+import (
+	"context"
+	"iter"
+	"net/url"
+	"slices"
+
+	"github.com/gorilla/mux"
+
+	"strandline/commands"
+	"strandline/domain"
+	"strandline/domain/registry"
+	"strandline/readmodels/directory"
+	"strandline/readmodels/documents"
+	"strandline/readmodels/series"
+	"strandline/transport/rest"
+	"strandline/transport/rest/signin"
+)
+
+// Series is what the dialect asks of readmodels/series.
+type Series interface {
+	readModel
+	Each(ctx context.Context, q series.Query) iter.Seq2[series.Sample, error]
+}
+
+// readModel is what all read models have in common.
+type readModel interface {
+	Wait(ctx context.Context, position domain.Position) error
+	Checkpoint() domain.Position
+}
+
+// Parts are what a Door is made of.
+type Parts struct {
+	Bus       *commands.Bus
+	Keys      rest.Hasher
+	Directory *directory.Directory
+	Documents *documents.Store
+	Series    Series
+	SignIn    *signin.Checker
+}
+
+// Door is the dialect: a rest.Dialect.
+type Door struct {
+	Parts
+	router *mux.Router
+	routes map[*mux.Route]*route
+	about  []byte // the OpenAPI document
+}
+
+// New returns the dialect over its parts.
+func New(parts Parts) *Door {
+	d := &Door{Parts: parts, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), routes: map[*mux.Route]*route{}}
+	for _, r := range table() {
+		d.routes[d.router.NewRoute().Methods(r.method).Path(r.path)] = r
+	}
+	d.about = describe(table())
+	return d
+}
+
+// Name implements rest.Dialect.
+func (d *Door) Name() string { return "lamp" }
+
+// call is one request on its way: what the path named, and the permit for it.
+type call struct {
+	*rest.Call
+	*Door
+	vars   map[string]string
+	id     string          // the object that the path names, empty for the installation
+	object registry.Object // the same as the directory knows it; zero for the installation and for specifications
+	permit commands.Permit
+}
+
+// Answer implements rest.Dialect.
+func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
+	found, vars := d.route(c)
+	if found == nil {
+		return rest.Answer{}, rest.ErrNoSuchRoute
+	}
+	c.Meta.Details.Route = found.path
+	if !found.open {
+		if err := d.authenticate(c); err != nil {
+			return rest.Answer{}, err
+		}
+	}
+	in := &call{Call: c, Door: d, vars: vars}
+	if err := in.resolve(found); err != nil {
+		return rest.Answer{}, err
+	}
+	return found.handle(in)
+}
+
+// route finds the route of a request and what its path says; nil if there is none. The router only matches: calling
+// its handlers would copy the request.
+func (d *Door) route(c *rest.Call) (*route, map[string]string) {
+	var match mux.RouteMatch
+	if !d.router.Match(c.Request(), &match) || match.MatchErr != nil {
+		return nil, nil
+	}
+	for name, value := range match.Vars {
+		plain, err := url.PathUnescape(value)
+		if err != nil {
+			return nil, nil
+		}
+		match.Vars[name] = plain
+	}
+	return d.routes[match.Route], match.Vars
+}
+
+func (d *Door) authenticate(c *rest.Call) error {
+	accessKey, secret, err := signin.Basic(c.Request().Header.Get("Authorization"))
+	if err != nil {
+		return err
+	}
+	ctx, stop := c.Waiting()
+	defer stop()
+	principal, err := d.SignIn.Check(ctx, c.Arrival, c.Meta.Details.Address, accessKey, secret)
+	if err != nil {
+		c.Attempted = accessKey
+		return err
+	}
+	c.Meta.Principal = principal
+	return nil
+}
+
+// do carries out a command and waits until the next read sees what it did. Nobody waits for a read model that stands
+// still: its events are on disk, and readyz names it.
+func (c *call) do(cmd domain.Command, models ...rest.Waiter) (rest.Answer, error) {
+	receipt, err := c.Bus.Do(c.Lasting(), c.permit, c.Meta, cmd)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	return c.done(receipt, models...), nil
+}
+
+// done is the answer to a command that worked.
+func (c *call) done(receipt commands.Receipt, models ...rest.Waiter) rest.Answer {
+	c.Happened(receipt)
+	c.await(receipt.Position, models...)
+	return rest.Answer{Status: 200, Body: nothing, Quiet: !receipt.Changed}
+}
+
+// nothing is the answer of commands that return nothing.
+var nothing = []byte(`{"data":{}}`)
+
+// await waits a bounded time until each model has reached a position.
+func (c *call) await(position domain.Position, models ...rest.Waiter) {
+	ctx, stop := c.Waiting()
+	defer stop()
+	for _, m := range models {
+		_ = m.Wait(ctx, position) // late is not lost
+	}
+}
+
+// ready waits until the read models have seen all that had happened when the request came, and says up to where the
+// answer knows what happened.
+func (c *call) ready(models ...readModel) {
+	ctx, stop := c.Waiting()
+	defer stop()
+	at := make([]domain.Position, 0, 2)
+	for _, m := range models {
+		_ = m.Wait(ctx, c.Arrival) // a read model that stands still answers with what it has, and tells up to where
+		at = append(at, m.Checkpoint())
+	}
+	c.ReadFrom(slices.MinFunc(at, domain.Position.Compare))
+}

@@ -1,0 +1,250 @@
+package lamp
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"strandline/domain"
+	"strandline/domain/observation"
+	"strandline/domain/rawjson"
+	"strandline/readmodels/series"
+	"strandline/transport/rest"
+)
+
+// channel is one of the two kinds of events.
+type channel struct {
+	word   string // in paths
+	name   string // in the domain
+	read   func(raw []byte) (observation.Item, error)
+	append func(dst []byte, s *series.Sample, light bool) []byte
+}
+
+var (
+	sensorEvents   = channel{"sensor_event", observation.LAMPSensor, readSensorEvent, appendSensorEvent}
+	activityEvents = channel{"activity_event", observation.LAMPActivity, readActivityEvent, appendActivityEvent}
+)
+
+// create records what was observed: one event or an array of them, which stays one fact.
+func (ch channel) create(c *call) (rest.Answer, error) {
+	body, err := c.json()
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	items, err := ch.readItems(body)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	if len(items) == 0 {
+		return rest.Answer{Status: 200, Body: nothing, Quiet: true}, nil
+	}
+	return c.do(observation.Record{Subject: c.id, Channel: ch.name, Items: items}, c.Series)
+}
+
+// list shows the events of one subject.
+func (ch channel) list(c *call) (rest.Answer, error) {
+	q, err := ch.query(c)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	c.ready(c.Series)
+	q.Subject = c.id
+	body, rows := append(c.Buffer(), `{"data":[`...), 0
+	light := c.detail() == light
+	for s, err := range c.Series.Each(c.Context(), q) {
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		body = ch.append(separate(body, rows), &s, light)
+		rows++
+	}
+	return answer(append(body, ']', '}'), rows), nil
+}
+
+// listBelow shows the events of all participants of a study or a researcher, merged by time. Where two have the same
+// time, the one that was recorded first comes first in time.
+func (ch channel) listBelow(c *call) (rest.Answer, error) {
+	q, err := ch.query(c)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	c.ready(c.Series)
+	samples, err := c.merged(q)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	body, light := append(c.Buffer(), `{"data":[`...), c.detail() == light
+	for i := range samples {
+		body = ch.append(separate(body, i), &samples[i], light)
+	}
+	return answer(append(body, ']', '}'), len(samples)), nil
+}
+
+// merged reads what q asks for from each participant in turn, and never holds more than twice its limit.
+func (c *call) merged(q series.Query) ([]series.Sample, error) {
+	var all []series.Sample
+	for _, o := range c.below(c.object, participants.kind) {
+		q.Subject = o.ID
+		for s, err := range c.Series.Each(c.Context(), q) {
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+		}
+		slices.SortFunc(all, order(q.Ascending))
+		if q.Limit > 0 && len(all) > q.Limit {
+			all = all[:q.Limit]
+		}
+	}
+	return all, nil
+}
+
+// order compares samples as decision 9 has it: by time, position and index; descending is the exact reverse.
+func order(ascending bool) func(a, b series.Sample) int {
+	sign := -1
+	if ascending {
+		sign = 1
+	}
+	return func(a, b series.Sample) int {
+		return sign * cmp.Or(compareTimes(a.Time, b.Time), a.Position.Compare(b.Position), cmp.Compare(a.Index, b.Index))
+	}
+}
+
+// compareTimes puts unknown times before all others.
+func compareTimes(a, b *int64) int {
+	if a == nil || b == nil {
+		return boolean(b == nil) - boolean(a == nil)
+	}
+	return cmp.Compare(*a, *b)
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// remove hides the events of one subject that a query names.
+func (ch channel) remove(c *call) (rest.Answer, error) {
+	q, err := ch.query(c)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	return c.do(observation.Retract{Subject: c.id, Channel: ch.name, Series: q.Series, From: q.From, To: q.To}, c.Series)
+}
+
+// query reads the parameters of a request (contract, section 6). Where from and to are equal, they mean that millisecond.
+func (ch channel) query(c *call) (series.Query, error) {
+	values := c.Request().URL.Query()
+	from, err1 := bound(values, "from")
+	to, err2 := bound(values, "to")
+	if err := cmp.Or(err1, err2); err != nil {
+		return series.Query{}, err
+	}
+	if from != nil && to != nil && *from == *to && *to < lastTime {
+		*to++
+	}
+	n := limit(values.Get("limit"))
+	return series.Query{Channel: ch.name, Series: values.Get("origin"), From: from, To: to, Limit: max(n, -n), Ascending: n < 0}, nil
+}
+
+// bound reads a time. A fraction of a millisecond is rounded up: no event with a whole time lies between.
+func bound(values url.Values, name string) (*int64, error) {
+	text := values.Get(name)
+	if text == "" {
+		return nil, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) || !isNumber(text) {
+		return nil, fmt.Errorf("%w: %s=%.40q is not a time in ms", domain.ErrInvalid, name, text)
+	}
+	ms := int64(math.Ceil(min(max(f, -lastTime), lastTime)))
+	return &ms, nil
+}
+
+// Limits of lists (contract, section 6).
+const (
+	usualLimit = 1000
+	mostLimit  = 2147483647
+)
+
+// limit is how many events are shown: the newest, or where it is negative the oldest; 0 is all. What is no number is
+// the default.
+func limit(text string) int {
+	f, err := strconv.ParseFloat(text, 64)
+	if math.IsNaN(f) || err != nil && !math.IsInf(f, 0) {
+		return usualLimit
+	}
+	return int(min(max(f, -mostLimit), mostLimit))
+}
+
+func appendSensorEvent(dst []byte, s *series.Sample, _ bool) []byte {
+	dst = appendTime(dst, s.Time)
+	dst = append(dst, `,"sensor":`...)
+	dst = rawjson.AppendString(dst, s.Series)
+	dst = append(dst, `,"data":`...)
+	dst = append(dst, s.Value...)
+	return append(dst, '}')
+}
+
+func appendActivityEvent(dst []byte, s *series.Sample, light bool) []byte {
+	value := []byte(s.Value)
+	if light {
+		value = withoutAudio(value)
+	}
+	dst = appendTime(dst, s.Time)
+	dst = append(dst, `,"activity":`...)
+	dst = rawjson.AppendString(dst, s.Series)
+	dst = append(dst, ',')
+	return append(dst, value[1:]...)
+}
+
+// appendTime opens an event with its time.
+func appendTime(dst []byte, ms *int64) []byte {
+	dst = append(dst, `{"timestamp":`...)
+	if ms == nil {
+		return append(dst, `null`...)
+	}
+	return strconv.AppendInt(dst, *ms, 10)
+}
+
+// withoutAudio is the value of an activity event without static_data.url, where that is an embedded recording.
+func withoutAudio(value []byte) []byte {
+	if !bytes.Contains(value, []byte(`"url"`)) {
+		return value
+	}
+	var parts [3][]byte
+	for name, raw := range rawjson.Members(value) {
+		switch name {
+		case "duration":
+			parts[0] = raw
+		case "static_data":
+			parts[1] = withoutURL(raw)
+		case "temporal_slices":
+			parts[2] = raw
+		}
+	}
+	return appendActivityValue(nil, parts[0], parts[1], parts[2])
+}
+
+// withoutURL is an object without its member url, where that is audio data.
+func withoutURL(object []byte) []byte {
+	if object[0] != '{' {
+		return object
+	}
+	kept := []byte{'{'}
+	for name, value, rest := nextMember(rawjson.Inside(object, '{')); name != nil; name, value, rest = nextMember(rest) {
+		text, _ := rawjson.String(value)
+		if string(name) == `"url"` && strings.HasPrefix(text, "data:audio") {
+			continue
+		}
+		kept = append(append(append(separate(kept, len(kept)-1), name...), ':'), value...)
+	}
+	return append(kept, '}')
+}

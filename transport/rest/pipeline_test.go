@@ -1,0 +1,353 @@
+package rest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"strandline/commands"
+	"strandline/domain"
+	"strandline/domain/access"
+	"strandline/transport/rest"
+)
+
+// world is a pipeline with a dialect that a test writes, and all the ports that a pipeline needs.
+type world struct {
+	*testing.T
+	answer  func(*rest.Call) (rest.Answer, error)
+	head    domain.Position // where the store ends
+	reached domain.Position // up to where the directory is
+	disk    error           // of every record
+
+	mu      sync.Mutex
+	records []domain.Event
+	metas   []commands.Meta
+}
+
+func (w *world) Name() string                                  { return "test" }
+func (w *world) Answer(c *rest.Call) (rest.Answer, error)      { return w.answer(c) }
+func (w *world) Head(context.Context) (domain.Position, error) { return w.head, nil }
+func (w *world) Hash(_, text string) (sum [32]byte)            { copy(sum[:], text); return sum }
+
+func (w *world) Refuse(_ *rest.Call, err error) rest.Answer {
+	return rest.Answer{Status: 400, Code: "400.refused", Body: []byte(err.Error()), Headers: rest.RetryAfter(err)}
+}
+
+func (w *world) Wait(ctx context.Context, p domain.Position) error {
+	if !w.reached.Before(p) {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (w *world) Record(_ context.Context, meta commands.Meta, e domain.Event) (domain.Position, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.records, w.metas = append(w.records, e), append(w.metas, meta)
+	return domain.Position{}, w.disk
+}
+
+func (w *world) handler(options ...rest.Option) http.Handler {
+	quiet := rest.WithLogger(slog.New(slog.DiscardHandler))
+	return rest.NewPipeline(w, w, w, w, append([]rest.Option{quiet, rest.WithPatience(20 * time.Millisecond)}, options...)...).Handler(w)
+}
+
+func (w *world) ask(r *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	w.handler().ServeHTTP(recorder, r)
+	return recorder
+}
+
+// only is the single record that there must be.
+func (w *world) only() (domain.Event, commands.Meta) {
+	w.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.records) != 1 {
+		w.Fatalf("recorded %+v, want one record", w.records)
+	}
+	return w.records[0], w.metas[0]
+}
+
+func fixed(a rest.Answer, err error) func(*rest.Call) (rest.Answer, error) {
+	return func(*rest.Call) (rest.Answer, error) { return a, err }
+}
+
+func TestOneRecord(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer func(*rest.Call) (rest.Answer, error)
+		status int
+		record domain.Event
+	}{
+		"served": {fixed(rest.Answer{Status: 200, Rows: 3}, nil), 200, access.Served{Rows: 3}},
+		"quiet":  {fixed(rest.Answer{Status: 200, Quiet: true}, nil), 200, access.Served{Outcome: access.OutcomeQuiet}},
+		"error":  {fixed(rest.Answer{}, errors.New("no")), 400, access.Refused{Code: "400.refused"}},
+		"panic":  {func(*rest.Call) (rest.Answer, error) { panic("oh") }, 400, access.Refused{Code: "400.refused"}},
+		"unknown caller": {func(c *rest.Call) (rest.Answer, error) {
+			c.Attempted = "key"
+			return rest.Answer{}, errors.New("no")
+		}, 400, access.Refused{Code: "400.refused", Attempted: fmt.Sprintf("%x%058d", "key", 0)}},
+		"repeated command": {func(c *rest.Call) (rest.Answer, error) {
+			c.Happened(commands.Receipt{Changed: true, Repeated: true})
+			return rest.Answer{Status: 200, Quiet: true}, nil
+		}, 200, access.Served{Outcome: access.OutcomeQuiet}},
+	} {
+		w := &world{T: t, answer: tt.answer}
+		if got := w.ask(httptest.NewRequest("GET", "/x", nil)); got.Code != tt.status {
+			t.Errorf("%s: status %d, want %d", name, got.Code, tt.status)
+		}
+		if e, meta := w.only(); e != tt.record || meta.Details.Status != tt.status || meta.Request.IsZero() {
+			t.Errorf("%s: recorded %+v with %+v, want %+v", name, e, meta, tt.record)
+		}
+	}
+}
+
+// TestEventsAreTheRecord has commands that left events, and needs no record beside them, whatever happens afterwards.
+func TestEventsAreTheRecord(t *testing.T) {
+	for name, after := range map[string]func() (rest.Answer, error){
+		"success": func() (rest.Answer, error) { return rest.Answer{Status: 200}, nil },
+		"panic":   func() (rest.Answer, error) { panic("oh") },
+	} {
+		w := &world{T: t, answer: func(c *rest.Call) (rest.Answer, error) {
+			c.Happened(commands.Receipt{Changed: true, Position: domain.Position{Commit: 7, Prepare: 7}})
+			return after()
+		}}
+		if got := w.ask(httptest.NewRequest("PUT", "/x", nil)); got.Header().Get("Strandline-Position") != "7" || len(w.records) != 0 {
+			t.Errorf("%s: position %q, records %+v; want 7 and none", name, got.Header().Get("Strandline-Position"), w.records)
+		}
+	}
+}
+
+func TestWhatCannotBeRecordedIsNotServed(t *testing.T) {
+	w := &world{T: t, answer: fixed(rest.Answer{Status: 200, Body: []byte("secret")}, nil), disk: errors.New("disk full")}
+	if got := w.ask(httptest.NewRequest("GET", "/x", nil)); got.Body.String() != rest.ErrUnrecorded.Error() {
+		t.Errorf("answered %q", got.Body)
+	}
+}
+
+func TestPreflightIsNotRecorded(t *testing.T) {
+	w := &world{T: t}
+	got := w.ask(httptest.NewRequest("OPTIONS", "/any/path", nil))
+	allowed := got.Header().Get("Access-Control-Allow-Headers")
+	for _, name := range []string{"authorization", "content-type", "accept", "access-control-allow-origin"} {
+		if !strings.Contains(allowed, name) {
+			t.Errorf("header %s is not allowed", name)
+		}
+	}
+	if got.Code != 204 || len(w.records) != 0 || got.Header().Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("status %d, records %v, headers %v", got.Code, w.records, got.Header())
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	w := &world{T: t, answer: fixed(rest.Answer{Status: 200}, nil), reached: domain.Position{Commit: 9, Prepare: 9}}
+	r := httptest.NewRequest("GET", "/x", nil)
+	r.RemoteAddr = "[2001:db8::1]:4711"
+	r.Header.Set("User-Agent", strings.Repeat("ä", 200))
+	r.Header.Set("Strandline-Reason", "ward round")
+	r.Header.Set("X-API-Key", "client")
+	r.Header.Set("Idempotency-Key", "once")
+	r.Header.Set("Strandline-Min-Position", "9")
+	got := w.ask(r)
+	_, meta := w.only()
+	if meta.Details.Address != "2001:db8::1" || meta.Details.Reason != "ward round" || meta.IdempotencyKey != "once" ||
+		!strings.HasPrefix(meta.APIKey, "636c69656e74") || len(meta.Details.Agent) != 256 {
+		t.Errorf("recorded with %+v", meta)
+	}
+	for _, name := range []string{"Cache-Control", "X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Strandline-Request"} {
+		if got.Header().Get(name) == "" {
+			t.Errorf("answer has no %s", name)
+		}
+	}
+}
+
+func TestMinPosition(t *testing.T) {
+	for text, want := range map[string]error{"a": rest.ErrPosition, "9": nil, "zz": domain.ErrInvalid, "": nil} {
+		var refused error
+		w := &world{T: t, answer: fixed(rest.Answer{Status: 200}, nil), reached: domain.Position{Commit: 9, Prepare: 9}}
+		r := httptest.NewRequest("GET", "/x", nil)
+		r.Header.Set("Strandline-Min-Position", text)
+		got := w.ask(r)
+		if got.Code != 200 {
+			refused = errors.New(got.Body.String())
+		}
+		if (refused == nil) != (want == nil) || want != nil && !strings.HasPrefix(refused.Error(), want.Error()) {
+			t.Errorf("min position %q: %v, want %v", text, refused, want)
+		}
+	}
+}
+
+// body is a dialect's answer that reads the body and sends it back.
+func body(c *rest.Call) (rest.Answer, error) {
+	b, err := c.Body()
+	return rest.Answer{Status: 200, Body: bytes.Clone(b)}, err
+}
+
+func TestBodies(t *testing.T) {
+	for _, size := range []int{0, 1, 4095, 4096, 4097, 100_000, 1_000_000} {
+		for _, announced := range []bool{true, false} {
+			w := &world{T: t, answer: body}
+			sent := bytes.Repeat([]byte("x"), size)
+			r := httptest.NewRequest("POST", "/", bytes.NewReader(sent))
+			if !announced {
+				r.ContentLength = -1
+			}
+			got := httptest.NewRecorder()
+			w.handler(rest.WithBodyLimit(1_000_000)).ServeHTTP(got, r)
+			if !bytes.Equal(got.Body.Bytes(), sent) {
+				t.Errorf("%d bytes, announced %v: got %d %.40q", size, announced, got.Body.Len(), got.Body)
+			}
+		}
+	}
+}
+
+func TestBodyTooLarge(t *testing.T) {
+	for _, announced := range []bool{true, false} {
+		w := &world{T: t, answer: body}
+		r := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1001)))
+		if !announced {
+			r.ContentLength = -1
+		}
+		got := httptest.NewRecorder()
+		w.handler(rest.WithBodyLimit(1000)).ServeHTTP(got, r)
+		if got.Body.String() != rest.ErrTooLarge.Error() {
+			t.Errorf("announced %v: %q", announced, got.Body)
+		}
+	}
+}
+
+// TestInFlight holds as many bytes as are allowed and asks for more: that waits, and is turned away or let in.
+func TestInFlight(t *testing.T) {
+	const one = 1 << 20
+	inside, leave := make(chan struct{}, 3), make(chan struct{})
+	w := &world{T: t}
+	w.answer = func(c *rest.Call) (rest.Answer, error) {
+		if _, err := c.Body(); err != nil {
+			return rest.Answer{}, err
+		}
+		inside <- struct{}{}
+		<-leave
+		return rest.Answer{Status: 200}, nil
+	}
+	h := w.handler(rest.WithBodyLimit(one), rest.WithInFlight(2*one, 50*time.Millisecond))
+	send := func() *httptest.ResponseRecorder {
+		got := httptest.NewRecorder()
+		h.ServeHTTP(got, httptest.NewRequest("POST", "/", bytes.NewReader(make([]byte, one-2))))
+		return got
+	}
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			if got := send(); got.Code != 200 {
+				t.Errorf("a body within bounds: %d %s", got.Code, got.Body)
+			}
+		})
+	}
+	<-inside
+	<-inside
+	if got := send(); got.Header().Get("Retry-After") == "" {
+		t.Errorf("a body too many: %d %s", got.Code, got.Body)
+	}
+	close(leave)
+	all.Wait()
+	if got := send(); got.Code != 200 {
+		t.Errorf("afterwards: %d %s", got.Code, got.Body)
+	}
+}
+
+// TestSlowClients sends part of a body and then nothing: the request ends in time, with a record.
+func TestSlowClients(t *testing.T) {
+	w := &world{T: t, answer: body}
+	server := httptest.NewServer(w.handler(rest.WithSlowest(50*time.Millisecond, 1<<20)))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"a\":")
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(got), rest.ErrTooSlow.Error()) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if e, _ := w.only(); e != (access.Refused{Code: "400.refused"}) {
+		t.Errorf("recorded %+v", e)
+	}
+}
+
+// TestBodyThatNobodyReads holds back the body of a request that is refused without looking at it.
+func TestBodyThatNobodyReads(t *testing.T) {
+	w := &world{T: t, answer: fixed(rest.Answer{Status: 403, Code: "403.no", Body: []byte("no")}, nil)}
+	server := httptest.NewServer(w.handler())
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if got, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 403") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestBuffers makes sure that an answer leaves before its buffer is used again.
+func TestBuffers(t *testing.T) {
+	w := &world{T: t}
+	w.answer = func(c *rest.Call) (rest.Answer, error) {
+		return rest.Answer{Status: 200, Pooled: true, Body: append(c.Buffer(), c.Request().URL.Path...)}, nil
+	}
+	server := httptest.NewServer(w.handler())
+	defer server.Close()
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 50 {
+				path := fmt.Sprintf("/%d-%s", g, strings.Repeat("y", i*100))
+				got, err := http.Get(server.URL + path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				text, _ := io.ReadAll(got.Body)
+				got.Body.Close()
+				if string(text) != path {
+					t.Errorf("got %.20q, want %.20q", text, path)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestSwitch(t *testing.T) {
+	named := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) })
+	}
+	s := rest.Switch{Segments: map[string]http.Handler{"strandline": named("api"), "livez": named("probe")}, Default: named("lamp")}
+	for path, want := range map[string]string{
+		"/": "lamp", "/researcher": "lamp", "/strandline": "api", "/strandline/v1/x": "api", "/livez": "probe",
+		"/strandlines": "lamp", "//strandline": "lamp",
+	} {
+		got := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.Path = path
+		s.ServeHTTP(got, r)
+		if got.Body.String() != want {
+			t.Errorf("%s goes to %s, want %s", path, got.Body, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package readmodels
 
 import (
+	"errors"
 	"iter"
 
 	"strandline/domain"
@@ -50,12 +51,15 @@ func (tx *Tx) start() error {
 // Changes counts the rows that the last statement inserted, changed or deleted.
 func (tx *Tx) Changes() int { return tx.conn.Changes() }
 
+// ErrDamaged is for read models that find in their file what they cannot have written. It counts as damage.
+var ErrDamaged = errors.New("the read model's file is damaged")
+
 // IsDamage tells whether err says that the file is not, or not any more, a sound database.
-func IsDamage(err error) bool { return sqlite.IsDamage(err) }
+func IsDamage(err error) bool { return errors.Is(err, ErrDamaged) || sqlite.IsDamage(err) }
 
 // IsEnvironment tells whether err lies with the machine and not with what was asked: no space, a failed read or write, a
 // damaged file. The same may succeed later.
-func IsEnvironment(err error) bool { return sqlite.IsEnvironment(err) }
+func IsEnvironment(err error) bool { return IsDamage(err) || sqlite.IsEnvironment(err) }
 
 // Parked is an event that a projection could not apply, kept until somebody looks into it.
 type Parked struct {

@@ -2,17 +2,17 @@ package series
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 
 	"github.com/klauspost/compress/zstd"
 
 	"strandline/domain"
+	"strandline/readmodels"
 )
 
-// errDamaged is met where a block is not what was written. The file cannot be trusted then.
-var errDamaged = errors.New("series block is damaged: run `strandline projection rebuild series`")
+// errDamaged is met where a block is not what was written.
+var errDamaged = fmt.Errorf("%w: a block of samples", readmodels.ErrDamaged)
 
 // A block is a byte of flags, the number of samples, and columns: times, positions, what the flags say, lengths of
 // values, values. Times and positions are differences to the sample before.

@@ -308,7 +308,7 @@ func TestLargeValues(t *testing.T) {
 	}{
 		{"one record", large(1000)},
 		{"parts in one append", large(300 << 10)},
-		{"parts in several appends", incompressible(9 << 20)},
+		{"parts in several appends", incompressible(5 << 19)},
 	} {
 		w := newWorld(t).settle()
 		for _, cmd := range []domain.Command{observed(tt.value), attach(participant, "k", tt.value)} {
@@ -344,7 +344,7 @@ func TestLargeAndSmallUploadsToOneStreamAtOnce(t *testing.T) {
 		all.Go(func() {
 			value := "1"
 			if i%6 == 0 {
-				value = incompressible(2 << 20)
+				value = incompressible(5 << 18)
 			}
 			if _, err := w.bus.Do(context.Background(), w.bus.System(), commands.Meta{}, observed(value)); err != nil {
 				t.Error(err)
@@ -374,7 +374,7 @@ func (b *breaking) Append(ctx context.Context, stream string, expected domain.Ex
 }
 
 func TestPartsWithoutTheirEndMeanNothing(t *testing.T) {
-	value := incompressible(3 << 20)
+	value := incompressible(5 << 19)
 	w := newWorld(t).settle()
 	w.store = &breaking{w.disk, 2}
 	w.restart()

@@ -90,7 +90,7 @@ func newRoot(env lookup, io streams) *cobra.Command {
 	}
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newLog(env, io), newVersion(io))
+	root.AddCommand(newServe(env, io), newLog(env, io), newProjection(env, io), newDemo(env, io), newVersion(io))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return fromEnvironment(c, env) }
 	return root

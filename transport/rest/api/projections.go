@@ -23,8 +23,8 @@ type Projection struct {
 // Progress is how far a rebuild is.
 type Progress struct {
 	Checkpoint domain.Position `json:"checkpoint"`
-	Done       uint64          `json:"done"`  // events applied
-	Total      uint64          `json:"total"` // events there are
+	Share      float64         `json:"share"`             // of the way, from 0 to 1
+	Remaining  float64         `json:"remaining_seconds"` // at the speed so far
 }
 
 func (c *call) projections() (rest.Answer, error) {

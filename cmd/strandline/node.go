@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"strandline/commands"
+	"strandline/domain"
+	"strandline/projections"
+	"strandline/readmodels/documents"
+	"strandline/readmodels/series"
+	"strandline/transport/rest"
+	"strandline/transport/rest/api"
+	"strandline/transport/rest/lamp"
+	"strandline/transport/rest/signin"
+)
+
+// node is a server without its listeners: the storage, what keeps the read models up to date, and the doors.
+type node struct {
+	*storage
+	bus    *commands.Bus
+	runner *projections.Runner
+	native *api.Door
+	http   http.Handler
+	fresh  bool // the data folder was empty
+	root   credential
+
+	stop    context.CancelFunc // of the runner and of rebuilds
+	running sync.WaitGroup
+}
+
+// startNode brings a data folder to life: it is ready to serve when it returns.
+func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slog.Logger) (*node, error) {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n := &node{storage: s, stop: stop}
+	n.runner = projections.New(s.log, s.decode, s.models, projections.WithLogger(log))
+	n.running.Go(func() {
+		if err := n.runner.Run(running); err != nil {
+			log.Error("the read models could not be closed", "error", err)
+		}
+	})
+	if err := n.start(ctx, running, dir, env, log); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (n *node) start(ctx, running context.Context, dir string, env lookup, log *slog.Logger) (err error) {
+	if n.bus, err = commands.New(n.log, n.codec, n.keys, n.directory); err != nil {
+		return err
+	}
+	if err := n.catchUp(ctx, n.directory); err != nil {
+		return fmt.Errorf("read the directory: %w", err)
+	}
+	if err := n.bus.Resume(ctx); err != nil {
+		return fmt.Errorf("finish what a crash has interrupted: %w", err)
+	}
+	if err := n.seed(ctx, dir, env); err != nil {
+		return err
+	}
+	n.doors(running, log)
+	n.catchUpSoon(ctx)
+	return nil
+}
+
+// doors puts the dialects together.
+func (n *node) doors(running context.Context, log *slog.Logger) {
+	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
+	pipeline := rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log))
+	checker := signin.New(n.directory, n.keys)
+	n.native = api.New(api.Parts{
+		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
+		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},
+	})
+	clients := lamp.New(lamp.Parts{
+		Bus: n.bus, Keys: n.keys, Directory: n.directory, SignIn: checker,
+		Documents: documents.New(n.documents), Series: series.NewStore(n.series),
+	})
+	n.http = rest.Switch{
+		Segments: map[string]http.Handler{
+			"strandline": pipeline.Handler(n.native),
+			"livez":      http.HandlerFunc(alive),
+			"readyz":     http.HandlerFunc(n.ready),
+		},
+		Default: pipeline.Handler(clients),
+	}
+}
+
+// catchUp waits until a read model has applied all that the log holds.
+func (n *node) catchUp(ctx context.Context, model rest.Waiter) error {
+	head, err := n.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	return model.Wait(ctx, head)
+}
+
+// catchUpSoon gives the other read models a second to catch up: beyond it, answers come from what they have.
+func (n *node) catchUpSoon(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	for _, db := range []rest.Waiter{n.documents, n.series, n.audit} {
+		if n.catchUp(ctx, db) != nil {
+			return // readyz names it
+		}
+	}
+}
+
+// seed gives an empty store the specifications that every installation begins with, and then its root credential.
+func (n *node) seed(ctx context.Context, dir string, env lookup) (err error) {
+	if len(n.directory.CredentialsOf("")) > 0 {
+		return nil
+	}
+	if n.root, err = firstCredential(dir, env); err != nil {
+		return err
+	}
+	n.fresh = true
+	if err := lamp.Seed(ctx, n.bus, n.keys); err != nil {
+		return fmt.Errorf("make the specifications: %w", err)
+	}
+	meta := commands.Meta{Request: domain.ID(uuid.Must(uuid.NewV7())), Dialect: "system"}
+	if _, err := signin.Root(ctx, n.bus, n.keys, meta, n.root.AccessKey, n.root.SecretKey); err != nil {
+		return fmt.Errorf("make the root credential: %w", err)
+	}
+	return n.catchUp(ctx, n.directory)
+}
+
+// close stops the read models and closes the storage.
+func (n *node) close() error {
+	n.stop()
+	n.running.Wait()
+	return n.storage.close()
+}
+
+// alive answers probes that ask whether the process runs.
+func alive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"alive":true}` + "\n")) // a probe that has gone away needs no answer
+}
+
+// ready answers probes that ask whether requests will be served, and names the part that keeps them from it.
+func (n *node) ready(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	answer := `{"ready":true}`
+	if part := n.unready(r.Context()); part != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		answer = fmt.Sprintf(`{"ready":false,"part":%q}`, part)
+	}
+	_, _ = w.Write([]byte(answer + "\n")) // a probe that has gone away needs no answer
+}
+
+func (n *node) unready(ctx context.Context) string {
+	if n.log.Err() != nil {
+		return "log"
+	}
+	all, err := n.runner.Status(ctx, time.Now())
+	if err != nil {
+		return "projections"
+	}
+	for _, s := range all {
+		if s.Stalled != "" || s.Lag > 10*time.Second {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// rebuilder is the projections as the native API asks for them.
+type rebuilder struct {
+	node  *node
+	log   *slog.Logger
+	begin func(work func(context.Context)) // runs work beside requests, until the node stops
+
+	mu    sync.Mutex
+	under map[string]api.Progress // projections that are being rebuilt
+}
+
+// Status implements api.Projections.
+func (b *rebuilder) Status(ctx context.Context) ([]api.Projection, error) {
+	all, err := b.node.runner.Status(ctx, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := make([]api.Projection, 0, len(all))
+	for _, s := range all {
+		p := api.Projection{
+			Name: s.Name, Version: s.Version, Checkpoint: s.Checkpoint, LagEvents: s.Behind,
+			LagSeconds: s.Lag.Seconds(), Parked: s.Parked, Stalled: s.Stalled,
+		}
+		if progress, ok := b.under[s.Name]; ok {
+			p.Rebuilding = &progress
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// Rebuild implements api.Projections.
+func (b *rebuilder) Rebuild(name string) error {
+	if _, err := b.node.model(name); err != nil {
+		return fmt.Errorf("%w: %s", domain.ErrNotFound, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, busy := b.under[name]; busy {
+		return fmt.Errorf("%w: %s is being rebuilt already", domain.ErrRejected, name)
+	}
+	b.under[name] = api.Progress{}
+	b.begin(func(ctx context.Context) { b.rebuild(ctx, name) })
+	return nil
+}
+
+func (b *rebuilder) rebuild(ctx context.Context, name string) {
+	err := b.node.runner.Rebuild(ctx, name, func(p projections.Progress) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.under[name] = api.Progress{Checkpoint: p.At, Share: p.Share, Remaining: p.Remaining.Seconds()}
+	})
+	if err != nil && ctx.Err() == nil {
+		b.log.Error("a projection could not be rebuilt", "projection", name, "error", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.under, name)
+}

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"strandline/domain"
+	"strandline/projections"
+)
+
+func newProjection(env lookup, io streams) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "projection",
+		Short:   "List, rebuild and dump what is made of the log",
+		Example: "  strandline projection list --url http://127.0.0.1:8080 --credential-file data/root-credential.json",
+		Args:    knownCommand,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newProjectionList(env, io), newProjectionRebuild(env, io), newProjectionDump(io))
+	return c
+}
+
+// projectionStatus is what the server tells about a projection.
+type projectionStatus struct {
+	Name       string  `json:"name"`
+	Version    int     `json:"version"`
+	Checkpoint string  `json:"checkpoint"`
+	LagEvents  uint64  `json:"lag_events"`
+	LagSeconds float64 `json:"lag_seconds"`
+	Parked     int     `json:"parked"`
+	Stalled    string  `json:"stalled,omitempty"`
+	Rebuilding *struct {
+		Share     float64 `json:"share"`
+		Remaining float64 `json:"remaining_seconds"`
+	} `json:"rebuilding,omitempty"`
+}
+
+func newProjectionList(env lookup, io streams) *cobra.Command {
+	var o connection
+	var data string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the projections, and how far each is",
+		Long:  "List the projections of a running server, and how far each is; with --data those of a stopped one.",
+		Example: `  strandline projection list --credential-file data/root-credential.json
+  strandline projection list --data ./data`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			list, err := listProjections(c.Context(), &o, env, data)
+			if err != nil {
+				return err
+			}
+			return printProjections(list, asJSON, io)
+		},
+	}
+	o.flags(c)
+	c.Flags().StringVar(&data, "data", "", "data folder of a stopped server (default: ask the running one at --url)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func listProjections(ctx context.Context, o *connection, env lookup, data string) ([]projectionStatus, error) {
+	if data != "" {
+		return listOffline(ctx, data)
+	}
+	c, err := o.open(env)
+	if err != nil {
+		return nil, err
+	}
+	return c.projections(ctx)
+}
+
+// projections asks a running server.
+func (c *client) projections(ctx context.Context) ([]projectionStatus, error) {
+	body, err := c.do(ctx, http.MethodGet, "/strandline/v1/projections", nil, "application/json")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	var answer struct{ Projections []projectionStatus }
+	if err := json.NewDecoder(body).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("the server sent something that is not a list of projections: %w", err)
+	}
+	return answer.Projections, nil
+}
+
+func listOffline(ctx context.Context, data string) (list []projectionStatus, err error) {
+	s, err := openStopped(data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.closeModels(), s.close()) }()
+	all, err := projections.New(s.log, s.decode, s.models).Status(ctx, time.Now())
+	for _, p := range all {
+		list = append(list, projectionStatus{
+			Name: p.Name, Version: p.Version, Checkpoint: p.Checkpoint.String(), LagEvents: p.Behind,
+			LagSeconds: p.Lag.Seconds(), Parked: p.Parked, Stalled: p.Stalled,
+		})
+	}
+	return list, err
+}
+
+func printProjections(list []projectionStatus, asJSON bool, io streams) error {
+	if asJSON {
+		return json.NewEncoder(io.out).Encode(list)
+	}
+	w := tabwriter.NewWriter(io.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tVERSION\tCHECKPOINT\tLAG (EVENTS)\tLAG (SECONDS)\tPARKED\tSTATE")
+	for _, p := range list {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%.1f\t%d\t%s\n", p.Name, p.Version, p.Checkpoint, p.LagEvents, p.LagSeconds, p.Parked, p.state())
+	}
+	return w.Flush()
+}
+
+// state says in a word or two how the projection is doing.
+func (p projectionStatus) state() string {
+	switch {
+	case p.Stalled != "":
+		return "stalled: " + p.Stalled
+	case p.Rebuilding != nil:
+		return fmt.Sprintf("rebuilding, %.0f %%", 100*p.Rebuilding.Share)
+	}
+	return "serving"
+}
+
+func newProjectionRebuild(env lookup, io streams) *cobra.Command {
+	var o connection
+	var data string
+	c := &cobra.Command{
+		Use:   "rebuild NAME",
+		Short: "Make a projection again from the start of the log",
+		Long: `Make a projection again from the start of the log, beside the one that serves, which it then replaces. A running server
+is asked to do so, as the administrator; with --data it is done here, on a stopped one.`,
+		Example: `  strandline projection rebuild series --credential-file data/root-credential.json
+  strandline projection rebuild series --data ./data`,
+		Args: oneProjection,
+		RunE: func(c *cobra.Command, args []string) error {
+			if data != "" {
+				return rebuildOffline(c.Context(), data, args[0], io)
+			}
+			return rebuildOnline(c.Context(), &o, env, args[0], io)
+		},
+	}
+	o.flags(c)
+	c.Flags().StringVar(&data, "data", "", "data folder of a stopped server (default: ask the running one at --url)")
+	return c
+}
+
+func oneProjection(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage(c, errors.New("name one projection"))
+	}
+	return nil
+}
+
+// rebuildOnline asks a running server, and watches until it is done.
+func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, io streams) error {
+	c, err := o.open(env)
+	if err != nil {
+		return err
+	}
+	body, err := c.do(ctx, http.MethodPost, "/strandline/v1/projections/"+url.PathEscape(name)+"/rebuild", nil, "application/json")
+	if err != nil {
+		return err
+	}
+	body.Close()
+	watch := newProgress(io.err, "rebuild "+name)
+	for {
+		status, err := c.projection(ctx, name)
+		if err != nil {
+			return err
+		}
+		if status.Rebuilding == nil {
+			watch.done()
+			return nil
+		}
+		watch.show(status.Rebuilding.Share, time.Duration(status.Rebuilding.Remaining*float64(time.Second)))
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return errors.New("interrupted: the server goes on rebuilding; see 'strandline projection list'")
+		}
+	}
+}
+
+// projection is one of the projections of a running server.
+func (c *client) projection(ctx context.Context, name string) (projectionStatus, error) {
+	list, err := c.projections(ctx)
+	if err != nil {
+		return projectionStatus{}, err
+	}
+	for _, p := range list {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return projectionStatus{}, fmt.Errorf("the server lists no projection %q", name)
+}
+
+// rebuildOffline rebuilds in the data folder of a stopped server.
+func rebuildOffline(ctx context.Context, data, name string, io streams) (err error) {
+	s, err := openStopped(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	model, err := s.model(name)
+	if err != nil {
+		return errors.Join(err, s.closeModels())
+	}
+	runner := projections.New(s.log, s.decode, s.models)
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- runner.Run(running) }()
+	watch := newProgress(io.err, "rebuild "+model.Name())
+	err = runner.Rebuild(ctx, name, func(p projections.Progress) { watch.show(p.Share, p.Remaining) })
+	watch.done()
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+func newProjectionDump(io streams) *cobra.Command {
+	var data, at string
+	c := &cobra.Command{
+		Use:   "dump NAME",
+		Short: "Print all that a projection holds, as lines of JSON",
+		Long: `Print all that a projection of a stopped server holds, as lines of JSON in an order that depends on the log alone: two
+dumps of one log as of one position are equal byte for byte.`,
+		Example: `  strandline projection dump series --data ./data | sha256sum
+  strandline projection dump documents --data ./data --at 1f`,
+		Args: oneProjection,
+		RunE: func(c *cobra.Command, args []string) error { return dump(c.Context(), data, args[0], at, io) },
+	}
+	c.Flags().StringVar(&data, "data", "data", "data folder of a stopped server")
+	c.Flags().StringVar(&at, "at", "", "as of this position (default: the end of the log)")
+	return c
+}
+
+func dump(ctx context.Context, data, name, at string, io streams) (err error) {
+	s, err := openStopped(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.closeModels(), s.close()) }()
+	model, err := s.model(name)
+	if err != nil {
+		return err
+	}
+	goal, err := s.position(ctx, at)
+	if err != nil {
+		return err
+	}
+	watch := newProgress(io.err, "dump "+name)
+	defer watch.done()
+	return projections.Dump(ctx, watchedFeed{s.log, watch, goal}, s.decode, model, goal, io.out)
+}
+
+// position reads a position; empty is the end of the log, beyond which there is none.
+func (s *storage) position(ctx context.Context, text string) (domain.Position, error) {
+	head, err := s.log.Head(ctx)
+	if err != nil || text == "" {
+		return head, err
+	}
+	at, err := domain.ParsePosition(text)
+	if err == nil && head.Before(at) {
+		err = fmt.Errorf("--at %s is beyond the end of the log, %s", text, head)
+	}
+	return at, exitWith(exitUsage, err)
+}
+
+// watchedFeed shows how far a reader of a feed has come.
+type watchedFeed struct {
+	projections.Feed
+	watch *progress
+	goal  domain.Position
+}
+
+func (f watchedFeed) Follow(ctx context.Context, after domain.Position) iter.Seq2[[]domain.Record, error] {
+	return func(yield func([]domain.Record, error) bool) {
+		for batch, err := range f.Feed.Follow(ctx, after) {
+			if len(batch) > 0 {
+				f.watch.reached(float64(batch[len(batch)-1].Position.Commit) / float64(f.goal.Commit))
+			}
+			if !yield(batch, err) {
+				return
+			}
+		}
+	}
+}
+
+// openStopped opens the data folder of a stopped server, which must be there.
+func openStopped(data string) (*storage, error) {
+	if _, err := os.Stat(filepath.Join(data, "log")); err != nil {
+		return nil, exitWith(exitData, fmt.Errorf("%s is no data folder of Strandline: %w", data, err))
+	}
+	return openStorage(data, true, slog.New(slog.DiscardHandler))
+}

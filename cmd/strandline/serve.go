@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Bounds on what clients may hold (decision 27). Bodies have bounds of their own, in transport/rest.
+const (
+	mostConnections   = 8192
+	headerTime        = 10 * time.Second
+	requestTime       = 2 * time.Minute // of a request whose handler sets no deadline of its own
+	idleTime          = 2 * time.Minute
+	headerBytes       = 64 << 10
+	stopTime          = 30 * time.Second // for requests that are under way when the server is told to stop
+	durabilityDisk    = "disk"
+	durabilityNothing = "none"
+)
+
+// serve holds the flags of `serve`.
+type serve struct {
+	data       string
+	listen     string
+	listenTLS  string
+	certFile   string
+	keyFile    string
+	durability string
+	demo       bool
+}
+
+func newServe(env lookup, io streams) *cobra.Command {
+	var o serve
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the LAMP and the native API from a data folder",
+		Long: `Serve the LAMP and the native API from a data folder, which is made if it is missing.
+
+When requests are served, the line "ready URL [URL]" is printed. SIGTERM and SIGINT finish what was accepted, and stop.
+
+An empty folder gets a root credential: that of STRANDLINE_ROOT_KEY and STRANDLINE_ROOT_SECRET (or
+STRANDLINE_ROOT_SECRET_FILE) if they are set, else a random one in DIR/root-credential.json.`,
+		Example: `  strandline serve --data ./data --listen 127.0.0.1:8080
+  strandline serve --data /srv/strandline --listen 127.0.0.1:8080 --listen-tls 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), env, io) },
+	}
+	c.Flags().StringVar(&o.data, "data", "data", "folder that holds everything")
+	c.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of plain HTTP, for this machine only; :0 picks a port")
+	c.Flags().StringVar(&o.listenTLS, "listen-tls", "", "address of HTTPS; :0 picks a port (default: none)")
+	c.Flags().StringVar(&o.certFile, "tls-cert", "", "certificate of HTTPS (default: one signed by the authority in DIR/tls/ca.pem)")
+	c.Flags().StringVar(&o.keyFile, "tls-key", "", "private key of --tls-cert")
+	c.Flags().StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
+	c.Flags().BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
+	return c
+}
+
+func (o *serve) run(ctx context.Context, env lookup, io streams) error {
+	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	if err := o.check(log); err != nil {
+		return err
+	}
+	sockets, err := o.open()
+	if err != nil {
+		return err
+	}
+	defer sockets.close()
+	s, err := openStorage(o.data, o.durability == durabilityDisk, log)
+	if err != nil {
+		return err
+	}
+	n, err := startNode(ctx, s, o.data, env, log)
+	if err != nil {
+		return err
+	}
+	served := o.serve(ctx, n, sockets, io, log)
+	return errors.Join(served, n.close())
+}
+
+func (o *serve) check(log *slog.Logger) error {
+	switch o.durability {
+	case durabilityDisk:
+		return nil
+	case durabilityNothing:
+		log.Warn("events are NOT on disk when they are answered: a crash loses them. This is for measuring only.")
+		return nil
+	}
+	return exitWith(exitUsage, fmt.Errorf("--durability is disk or none, not %q", o.durability))
+}
+
+// sockets are the listeners and what is known of them.
+type sockets struct {
+	plain, tls net.Listener
+	urls       []string
+	server     *http.Server
+}
+
+// open takes the addresses, so that a port in use is found before anything else happens.
+func (o *serve) open() (s *sockets, err error) {
+	s = &sockets{server: &http.Server{
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
+		WriteTimeout:      requestTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // broken handshakes are the clients' affair
+	}}
+	if s.plain, err = listenPlain(o.listen); err != nil {
+		return nil, err
+	}
+	s.urls = append(s.urls, "http://"+s.plain.Addr().String())
+	if o.listenTLS == "" {
+		return s, nil
+	}
+	if err := s.openTLS(o); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *sockets) openTLS(o *serve) (err error) {
+	host, _, err := net.SplitHostPort(o.listenTLS)
+	if err != nil {
+		return exitWith(exitUsage, fmt.Errorf("--listen-tls %s: %w; write it as 0.0.0.0:8443", o.listenTLS, err))
+	}
+	if s.server.TLSConfig, err = certificates(o.certFile, o.keyFile, filepath.Join(o.data, "tls"), host); err != nil {
+		return err
+	}
+	if s.tls, err = listen("--listen-tls", o.listenTLS); err != nil {
+		return err
+	}
+	s.urls = append(s.urls, "https://"+s.tls.Addr().String())
+	return nil
+}
+
+func (s *sockets) close() {
+	for _, l := range []net.Listener{s.plain, s.tls} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// serve answers requests until ctx ends or the event store fails.
+func (o *serve) serve(ctx context.Context, n *node, s *sockets, io streams, log *slog.Logger) error {
+	s.server.Handler = n.http
+	places := make(chan struct{}, mostConnections)
+	failed := make(chan error, 2)
+	go func() { failed <- s.server.Serve(capConnections(s.plain, places)) }()
+	if s.tls != nil {
+		go func() { failed <- s.server.ServeTLS(capConnections(s.tls, places), "", "") }()
+	}
+	debug.FreeOSMemory() // what starting took is not needed for serving
+	if _, err := fmt.Fprintln(io.out, "ready", strings.Join(s.urls, " ")); err != nil {
+		return fmt.Errorf("say that the server is ready: %w", err)
+	}
+	if o.demo {
+		o.demonstrate(ctx, n, s.urls, io, log)
+	}
+	select {
+	case <-ctx.Done():
+		return s.stop(n)
+	case <-n.log.Failed():
+		s.server.Close()
+		return exitWith(exitStore, fmt.Errorf("%w; check the disk, then start again: what was answered is kept", n.log.Err()))
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	}
+}
+
+// stop finishes what was accepted.
+func (s *sockets) stop(n *node) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	n.native.Stop()
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.server.Close()
+		return fmt.Errorf("requests were still under way %s after the signal to stop, and have been cut off: %w", stopTime, err)
+	}
+	return nil
+}
+
+// demonstrate fills the demonstration at first start and prints lines to try at each.
+func (o *serve) demonstrate(ctx context.Context, n *node, urls []string, io streams, log *slog.Logger) {
+	file := filepath.Join(o.data, credentialFile)
+	if _, err := os.Stat(file); err != nil {
+		file = ""
+	}
+	c := &client{urls[0], n.root, http.DefaultClient}
+	d := demo{url: urls, credentialFile: file, authority: filepath.Join(o.data, "tls", "ca.pem")}
+	if n.fresh {
+		if err := d.fill(ctx, c, 1); err != nil {
+			log.Error("the demonstration could not be filled", "error", err)
+			return
+		}
+	}
+	d.print(io.out)
+}

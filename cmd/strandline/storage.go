@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"strandline/commands"
+	"strandline/domain"
+	"strandline/domain/codec"
+	"strandline/projections"
+	"strandline/readmodels"
+	"strandline/readmodels/directory"
+	"strandline/transport/eventstore/embedded"
+	"strandline/transport/files"
+	"strandline/transport/keys"
+	"strandline/transport/zstd"
+)
+
+// storage is what a data folder holds, opened: the log and the keys, which are the truth, and the read models.
+type storage struct {
+	log       *embedded.Store
+	keys      *keys.Store
+	codec     *codec.Codec
+	directory *directory.Directory
+	documents *readmodels.DB
+	series    *readmodels.DB
+	audit     *readmodels.DB
+	models    []projections.Model
+}
+
+// openStorage opens a data folder and makes what is missing. Without durable the log does not wait for the disk.
+func openStorage(dir string, durable bool, log *slog.Logger) (*storage, error) {
+	s := &storage{}
+	if err := s.open(dir, durable, log); err != nil {
+		return nil, exitWith(exitData, errors.Join(fmt.Errorf("data folder %s: %w", dir, err), s.close()))
+	}
+	return s, nil
+}
+
+func (s *storage) open(dir string, durable bool, log *slog.Logger) error {
+	if err := s.openLog(dir, durable, log); err != nil {
+		return err
+	}
+	compressor, err := zstd.New()
+	if err != nil {
+		return err
+	}
+	s.codec = codec.New(s.keys, s.keys, compressor, compressor)
+	return s.openModels(filepath.Join(dir, "readmodels"), s.log.Generation().String(), log)
+}
+
+// openLog opens the log first: its lock keeps a second server out of the whole folder.
+func (s *storage) openLog(dir string, durable bool, log *slog.Logger) error {
+	disk, err := files.NewDisk(filepath.Join(dir, "log"))
+	if err != nil {
+		return err
+	}
+	if s.log, err = embedded.Open(disk, embedded.Options{NoSync: !durable, Logger: log}); err != nil {
+		return err
+	}
+	if disk, err = files.NewDisk(filepath.Join(dir, "keys")); err != nil {
+		return err
+	}
+	s.keys, err = keys.Open(disk, rand.Reader)
+	return err
+}
+
+func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var inMemory projections.Model
+	s.directory, inMemory = projections.Directory(dir, generation, log)
+	s.models = append(s.models, inMemory)
+	for _, table := range []struct {
+		projection projections.Projection
+		db         **readmodels.DB
+	}{{projections.Documents(), &s.documents}, {projections.Series(), &s.series}, {projections.Audit(), &s.audit}} {
+		db, err := readmodels.Open(dir, table.projection.Schema, generation, readmodels.WithLogger(log))
+		if err != nil {
+			return err
+		}
+		*table.db = db
+		s.models = append(s.models, projections.Table(table.projection, db))
+	}
+	return nil
+}
+
+// decode opens a record and decodes it.
+func (s *storage) decode(ctx context.Context, r domain.Record) (domain.Recorded, error) {
+	return s.codec.Decode(ctx, r, parts{s.log})
+}
+
+// Decode is decode for whoever takes an interface.
+func (s *storage) Decode(ctx context.Context, r domain.Record) (domain.Recorded, error) {
+	return s.decode(ctx, r)
+}
+
+// model finds a read model by its projection's name.
+func (s *storage) model(name string) (projections.Model, error) {
+	for _, m := range s.models {
+		if m.Name() == name {
+			return m, nil
+		}
+	}
+	return nil, exitWith(exitUsage, fmt.Errorf("there is no projection %q: choose one of %s", name, s.names()))
+}
+
+func (s *storage) names() (names []string) {
+	for _, m := range s.models {
+		names = append(names, m.Name())
+	}
+	return names
+}
+
+// closeModels closes the read models, where no runner does.
+func (s *storage) closeModels() error {
+	var errs []error
+	for _, db := range []*readmodels.DB{s.documents, s.series, s.audit} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close closes log and keys.
+func (s *storage) close() error {
+	var errs []error
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	if s.keys != nil {
+		errs = append(errs, s.keys.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// parts reads the parts of large events for the codec.
+type parts struct{ store commands.EventStore }
+
+func (p parts) ReadStream(ctx context.Context, stream string, from uint64, limit int) iter.Seq2[domain.Record, error] {
+	return p.store.ReadStream(ctx, stream, from, limit, commands.Forwards)
+}

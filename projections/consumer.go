@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"strandline/domain"
@@ -27,6 +28,8 @@ type consumer struct {
 
 	mu     sync.Mutex // held while events are applied, and by a rebuild while it switches
 	recent time.Time  // when the last event applied was recorded
+
+	rebuilding atomic.Pointer[Progress] // nil while it is not
 }
 
 // run keeps on until ctx ends, whatever fails in between.

@@ -15,18 +15,24 @@ type Parked = readmodels.Parked
 
 // Progress says how far a rebuild has come. Distances are those of positions, which is near enough for people.
 type Progress struct {
-	At, Goal  domain.Position
-	Share     float64       // of the way, from 0 to 1
-	Remaining time.Duration // at the speed so far
+	At        domain.Position `json:"at"`
+	Goal      domain.Position `json:"goal"`
+	Share     float64         `json:"share"`     // of the way, from 0 to 1
+	Remaining time.Duration   `json:"remaining"` // at the speed so far
 }
 
 // Rebuild builds the named read model beside the one that serves, from the start of the log, and lets it take that one's
-// place once it has caught up with it. Report, which may be nil, is called now and then.
+// place once it has caught up with it. Report, which may be nil, is called now and then. A projection that is not there
+// is domain.ErrNotFound, one that is being rebuilt already is domain.ErrRejected.
 func (r *Runner) Rebuild(ctx context.Context, name string, report func(Progress)) error {
 	c, err := r.find(name)
 	if err != nil {
 		return err
 	}
+	if !c.rebuilding.CompareAndSwap(nil, &Progress{}) {
+		return fmt.Errorf("%w: %s is being rebuilt already", domain.ErrRejected, name)
+	}
+	defer c.rebuilding.Store(nil)
 	build, err := c.model.beside()
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", name, err)
@@ -46,7 +52,13 @@ func (c *consumer) fill(ctx context.Context, build replacement, report func(Prog
 	ahead := prefetch(ctx, c.source, build.Checkpoint())
 	defer ahead.wait()
 	defer stop()
-	goal, round, watch := c.model.Checkpoint(), 1, newMeter(report)
+	watch := newMeter(func(p Progress) {
+		c.rebuilding.Store(&p)
+		if report != nil {
+			report(p)
+		}
+	})
+	goal, round := c.model.Checkpoint(), 1
 	for {
 		batches, err := ahead.take(ctx)
 		if err != nil {
@@ -104,7 +116,7 @@ func newMeter(report func(Progress)) *meter {
 
 func (m *meter) show(at, goal domain.Position) {
 	now := time.Now()
-	if m.report == nil || (now.Sub(m.last) < 200*time.Millisecond && at.Before(goal)) {
+	if now.Sub(m.last) < 200*time.Millisecond && at.Before(goal) {
 		return
 	}
 	m.last = now

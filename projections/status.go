@@ -16,6 +16,7 @@ type Status struct {
 	Lag        time.Duration   `json:"lag"`               // age of the last event applied while there are newer ones, else 0
 	Parked     int             `json:"parked"`            // events that could not be applied
 	Stalled    string          `json:"stalled,omitempty"` // why it cannot go on, empty if it can
+	Rebuilding *Progress       `json:"rebuilding,omitempty"`
 }
 
 // Status says how all projections are doing, as of now, in the order in which they were given.
@@ -36,7 +37,8 @@ func (r *Runner) Status(ctx context.Context, now time.Time) ([]Status, error) {
 }
 
 func (c *consumer) status(ctx context.Context, head domain.Position, now time.Time) (Status, error) {
-	s := Status{Name: c.model.Name(), Version: c.model.Version(), Checkpoint: c.model.Checkpoint()}
+	s := Status{Name: c.model.Name(), Version: c.model.Version(), Checkpoint: c.model.Checkpoint(),
+		Rebuilding: c.rebuilding.Load()}
 	if err := c.model.Stalled(); err != nil {
 		s.Stalled = err.Error()
 	}

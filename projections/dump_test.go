@@ -221,9 +221,10 @@ func live(t *testing.T, l *log) (middle domain.Position) {
 		switch k := random.IntN(40); k {
 		case 0:
 			l.add(t, "registry-"+person, registry.Added{Kind: registry.Participant, ID: person, Parent: "s1"})
+			l.add(t, "registry-a"+person, registry.Added{Kind: registry.Activity, ID: "a" + person, Parent: "s1"})
 			l.add(t, "account-"+person, account.Issued{ID: person, Origin: person, AccessKey: person + "@example.org", SecretHash: "$argon2id$"})
 		case 1:
-			l.add(t, "registry-"+person, registry.Revised{Kind: registry.Participant, ID: person,
+			l.add(t, "registry-a"+person, registry.Revised{Kind: registry.Activity, ID: "a" + person,
 				Attributes: registry.Attributes{"name": []byte(fmt.Sprint(n)), "z": []byte(`"\u0000"`)}})
 		case 2:
 			l.add(t, "registry-"+person, registry.Removed{Kind: registry.Participant, ID: person})

@@ -170,7 +170,7 @@ func (c *committer) finish() error {
 	c.next += uint64(c.records)
 	c.chain, c.marked = g.chain, false
 	c.durable.Store(&durable{position: c.next - 1})
-	c.growth.happened()
+	c.grown.happened()
 	c.heads.trim()
 	return nil
 }

@@ -8,31 +8,6 @@ import (
 	"strandline/domain"
 )
 
-// growth wakes those who wait for the log to grow.
-type growth struct {
-	mu      sync.Mutex
-	waiting chan struct{} // nil if nobody waits
-}
-
-// next returns a channel that is closed when the log has grown.
-func (g *growth) next() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.waiting == nil {
-		g.waiting = make(chan struct{})
-	}
-	return g.waiting
-}
-
-func (g *growth) happened() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.waiting != nil {
-		close(g.waiting)
-		g.waiting = nil
-	}
-}
-
 // Follow implements commands.EventStore. Followers near the end share their batches, which must not be changed.
 func (s *Store) Follow(ctx context.Context, after domain.Position) iter.Seq2[[]domain.Record, error] {
 	return func(yield func([]domain.Record, error) bool) {
@@ -58,7 +33,7 @@ func (s *Store) Follow(ctx context.Context, after domain.Position) iter.Seq2[[]d
 // awaitPosition returns when position is durable.
 func (s *Store) awaitPosition(ctx context.Context, position uint64) error {
 	for {
-		grown := s.growth.next() // before looking, so that nothing is missed
+		grown := s.grown.next() // before looking, so that nothing is missed
 		if s.watermark() >= position {
 			return nil
 		}

@@ -24,11 +24,29 @@ func (c *committer) roll(size int64) error {
 		c.size = max(size, c.size)
 		return c.file.Allocate(c.size)
 	}
+	c.awaitFlush()
 	g := &segment{first: c.next}
 	if err := makeSegment(c.sys, g.name(), size); err != nil {
 		return fmt.Errorf("begin %s: %w", g.name(), err)
 	}
 	return c.activate(g, newMemtable(g.first), size)
+}
+
+// awaitFlush waits until the index of older segments has left memory, so that it stays small.
+func (c *committer) awaitFlush() {
+	for {
+		changed := c.index.changed.next()
+		if _, n := c.index.full(); n < fullMost {
+			return
+		}
+		select {
+		case <-changed:
+		case <-c.failed:
+			return
+		case <-c.closing:
+			return
+		}
+	}
 }
 
 // activate makes g the segment that groups go to.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"strandline/domain"
@@ -61,38 +62,123 @@ type source interface {
 	positions(event, upTo uint64) ([]uint64, error)
 }
 
+// indexFolder holds runs and tables of offsets. It can be deleted while the store is closed: all of it is made anew.
+const indexFolder = "index"
+
 // index is the present list of sources.
 type index struct {
-	mu   sync.Mutex
-	view *view
+	mu      sync.Mutex
+	present *view
+	changed signal // a memtable became full, or a run was added
 }
 
 // view is an unchanging list of sources: runs, then memtables, in the order of positions, without gaps.
 type view struct {
-	mems []*memtable
+	runs    []*run
+	mems    []*memtable
+	sources []source
+	readers int // guarded by the index
 }
 
-func (v *view) sources() []source {
-	all := make([]source, 0, len(v.mems))
-	for _, m := range v.mems {
-		all = append(all, m)
-	}
-	return all
+func newIndex(runs []*run) *index {
+	x := &index{present: &view{}}
+	x.replace(runs, nil)
+	return x
 }
 
-// acquire takes the present view. It has to be released.
+// acquire takes the present view. Its runs stay open until it is released.
 func (x *index) acquire() *view {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.view
+	x.present.readers++
+	return x.present
 }
 
-func (x *index) release(*view) {}
+func (x *index) release(v *view) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	v.readers--
+	x.drop(v)
+}
+
+// drop closes the runs that only v has, once nobody reads v and it is not the present view.
+func (x *index) drop(v *view) {
+	if v.readers > 0 || v == x.present {
+		return
+	}
+	for _, r := range v.runs {
+		if r.views--; r.views == 0 {
+			r.close() // it was only read
+		}
+	}
+}
+
+// replace sets the present view. The caller holds mu.
+func (x *index) replace(runs []*run, mems []*memtable) {
+	v := &view{runs: runs, mems: mems}
+	for _, r := range runs {
+		r.views++
+		v.sources = append(v.sources, r)
+	}
+	for _, m := range mems {
+		v.sources = append(v.sources, m)
+	}
+	old := x.present
+	x.present = v
+	x.drop(old)
+	x.changed.happened()
+}
 
 // addMemtable puts the memtable of a new segment at the end.
 func (x *index) addMemtable(m *memtable) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	old := x.view.mems
-	x.view = &view{mems: append(old[:len(old):len(old)], m)}
+	v := x.present
+	x.replace(v.runs, append(slices.Clone(v.mems), m))
+}
+
+// flushed puts a run in the place of the memtable that it was written from, the oldest one.
+func (x *index) flushed(m *memtable, r *run) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	v := x.present
+	x.replace(append(slices.Clone(v.runs), r), slices.DeleteFunc(slices.Clone(v.mems), func(other *memtable) bool { return other == m }))
+}
+
+// exchange puts runs in the place of others that follow each other. It is false if those are not there any more.
+func (x *index) exchange(old, new []*run) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	v := x.present
+	at := slices.Index(v.runs, old[0])
+	if at < 0 || len(v.runs)-at < len(old) || !slices.Equal(v.runs[at:at+len(old)], old) {
+		return false
+	}
+	x.replace(slices.Replace(slices.Clone(v.runs), at, at+len(old), new...), v.mems)
+	return true
+}
+
+// has tells whether a run is in use.
+func (x *index) has(r *run) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Contains(x.present.runs, r)
+}
+
+// full returns the oldest memtable whose segment is full, and how many there are.
+func (x *index) full() (*memtable, int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := len(x.present.mems) - 1
+	if n < 1 {
+		return nil, 0
+	}
+	return x.present.mems[0], n
+}
+
+// close closes all runs that nobody reads.
+func (x *index) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.replace(nil, nil)
 }

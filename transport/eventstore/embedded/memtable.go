@@ -110,12 +110,12 @@ func (m *memtable) offset(position uint64) int64 {
 	return int64(m.offsets[position-m.first])
 }
 
-// span says where the bytes of the records from first to last begin and end, headers of groups between them included.
-// Of last it returns a smaller one if they were more than size bytes; there is always one record.
-func (m *memtable) span(first, last uint64, size int64) (from, to int64, upTo uint64) {
+// span implements spanner.
+func (m *memtable) span(first, last uint64, size int64) (from, to int64, upTo uint64, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return spanOf(func(i int) int64 { return m.at(i) }, int(first-m.first), int(last-m.first), size, m.first)
+	from, to, upTo = spanOf(m.at, int(first-m.first), int(last-m.first), size, m.first)
+	return from, to, upTo, nil
 }
 
 // at is where the record with an index begins, or where the last one ends.

@@ -2,14 +2,14 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
 	"slices"
 
-	"strandline/domain"
-
 	"strandline/commands"
+	"strandline/domain"
 )
 
 // Bounds of what is read at once. A record larger than that comes alone.
@@ -114,35 +114,36 @@ func (s *Store) readSpan(first, last uint64) ([]domain.Record, error) {
 	if full := g.last.Load(); full > 0 {
 		last = min(last, full)
 	}
-	from, to, last, err := s.span(g, first, min(last, first+batchCount-1), batchBytes)
-	if err != nil {
-		return nil, err
+	last = min(last, first+batchCount-1)
+	records, err := s.tryRead(g, first, last)
+	if errors.Is(err, domain.ErrDamaged) && s.distrust(g) {
+		return s.tryRead(g, first, last)
 	}
-	buf, err := s.readBytes(g, from, to)
-	if err != nil {
-		return nil, err
-	}
-	return parse(g, buf, from, first, last)
+	return records, err
 }
 
-// span says where in segment g the records from first to last are; of fewer if they are more than size bytes.
-func (s *Store) span(g *segment, first, last uint64, size int64) (from, to int64, upTo uint64, err error) {
-	from, to, upTo = g.mem.Load().span(first, last, size)
-	return from, to, upTo, nil
-}
-
-// readBytes reads a part of a segment's file.
-func (s *Store) readBytes(g *segment, from, to int64) ([]byte, error) {
+func (s *Store) tryRead(g *segment, first, last uint64) ([]domain.Record, error) {
 	f, err := s.segments.acquire(g)
 	if err != nil {
 		return nil, err
 	}
 	defer s.segments.release(g)
+	offsets, err := s.offsetsOf(g)
+	if err != nil {
+		return nil, err
+	}
+	from, to, last, err := offsets.span(first, last, batchBytes)
+	if err != nil {
+		return nil, err
+	}
+	if from < segmentHeader || to <= from {
+		return nil, fmt.Errorf("%w: the offsets %d and %d in %s make no sense", domain.ErrDamaged, from, to, g.name())
+	}
 	buf := make([]byte, to-from)
 	if _, err := f.ReadAt(buf, from); err != nil {
 		return nil, fmt.Errorf("read %s at byte %d: %w", g.name(), from, err)
 	}
-	return buf, nil
+	return parse(g, buf, from, first, last)
 }
 
 // parse decodes the records from first to last, which begin at the start of buf. What is damaged is named.

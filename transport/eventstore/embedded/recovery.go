@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
+	"strings"
 
 	"strandline/domain"
 )
@@ -22,59 +24,89 @@ func (s *Store) recover() (*committer, error) {
 		return nil, err
 	}
 	s.segments = &catalogue{sys: s.sys, list: list}
-	s.index = &index{view: &view{}}
+	runs, err := s.openRuns(list)
+	if err != nil {
+		return nil, err
+	}
+	s.index = newIndex(runs)
 	c := &committer{Store: s, next: 1, marked: true}
-	for i, g := range list {
-		if err := c.load(g, i == len(list)-1); err != nil {
-			s.segments.close()
-			return nil, err
-		}
+	if err := c.loadAll(list, runs); err != nil {
+		s.segments.close()
+		s.index.close()
+		return nil, err
 	}
 	s.durable.Store(&durable{position: c.next - 1})
 	return c, nil
 }
 
-// load reads a segment into a memtable. The last one is cut after what is whole, and becomes the active one.
-func (c *committer) load(g *segment, last bool) error {
-	f, err := c.segments.acquire(g)
+// loadAll reads the segments that no run covers, and the last one.
+func (c *committer) loadAll(list []*segment, runs []*run) error {
+	if len(list) == 0 {
+		return nil
+	}
+	covered := uint64(0)
+	if len(runs) > 0 {
+		covered = runs[len(runs)-1].last
+	}
+	last := list[len(list)-1]
+	for _, g := range list[:len(list)-1] {
+		if g.first <= covered {
+			continue
+		}
+		if err := c.loadFull(g); err != nil {
+			return err
+		}
+	}
+	return c.loadLast(last)
+}
+
+// loadFull indexes a full segment that has no run. A few wait in memory to be flushed later.
+func (c *committer) loadFull(g *segment) error {
+	m, err := c.scan(g)
 	if err != nil {
 		return err
 	}
-	size, err := f.Size()
+	g.mem.Store(m)
+	c.index.addMemtable(m)
+	if oldest, n := c.index.full(); n > 1 {
+		return c.flushOne(oldest)
+	}
+	return nil
+}
+
+// loadLast indexes the last segment, cuts it after what is whole, and makes it the active one.
+func (c *committer) loadLast(g *segment) error {
+	w, err := c.walker(g)
 	if err != nil {
-		return fmt.Errorf("size of %s: %w", g.name(), err)
+		return err
 	}
-	w := &walker{window: window{file: f, limit: size}, id: c.manifest.ID, next: g.first}
 	mem := newMemtable(g.first)
-	defer func() { c.chain, c.ticks, c.next = w.chain, w.ticks, w.next }()
-	proven, bad := c.walk(w, g, mem) // sets c.marked
-	if !last {
-		c.segments.release(g)
-		return c.complete(g, w, mem, bad)
-	}
-	if w.offset == 0 { // not even the header is there
-		w.chain, w.ticks = c.chain, c.ticks
-	}
+	proven, marked, bad := w.all(g, func(v visited) { mem.add(c.indexed(v)) })
 	if err := c.cut(w, g, bad); err != nil {
 		return err
 	}
+	if w.offset == 0 { // not even the header is there
+		if err := c.endOf(c.segments.at(g.first-1), w); err != nil {
+			return err
+		}
+	}
+	c.next, c.chain, c.ticks, c.marked = w.next, w.chain, w.ticks, marked
 	return c.resume(g, w, mem, proven)
 }
 
-// walk visits a segment's groups until one is not good, and says why it is not. What is before proven has been shown to
-// be durable by a group after it.
-func (c *committer) walk(w *walker, g *segment, mem *memtable) (proven int64, bad error) {
-	if bad := w.start(g); bad != nil {
-		return 0, bad
+// endOf finds out where the chain and the times of a full segment end, for what comes after it.
+func (c *committer) endOf(g *segment, after *walker) error {
+	if g == nil {
+		return nil
 	}
-	for {
-		before := w.offset
-		found, bad := w.group(func(v visited) { mem.add(c.indexed(v)) })
-		if bad != nil {
-			return proven, bad
-		}
-		proven, c.marked = before, found.count == 0
+	w, err := c.walker(g)
+	if err != nil {
+		return err
 	}
+	defer c.segments.release(g)
+	_, _, bad := w.all(g, func(visited) {})
+	after.chain, after.ticks = w.chain, w.ticks
+	return w.complete(g, bad)
 }
 
 func (s *Store) indexed(v visited) indexed {
@@ -82,13 +114,76 @@ func (s *Store) indexed(v visited) indexed {
 	return indexed{v.offset, v.end, hash, eventHash(hash, v.id), v.revision}
 }
 
-// complete accepts a segment that others follow: it must hold all its records.
-func (c *committer) complete(g *segment, w *walker, mem *memtable, bad error) error {
-	if w.next != g.last.Load()+1 || !errors.Is(bad, errEnd) {
-		return damaged(g, w.next, g.last.Load(), w.offset, bad)
+// openRuns opens the runs that cover the log from its start, the largest that there are, and removes the others. What is
+// missing between them, or cannot be used, is made anew from the segments.
+func (s *Store) openRuns(list []*segment) ([]*run, error) {
+	names, err := s.sys.List(indexFolder)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.sys.MkdirAll(indexFolder)
 	}
-	g.mem.Store(mem)
-	c.index.addMemtable(mem)
+	if err != nil {
+		return nil, fmt.Errorf("list the index: %w", err)
+	}
+	lasts, end := map[uint64][]uint64{}, uint64(0) // first position of a run → last ones
+	for _, name := range names {
+		if first, last, ok := parseRunName(name); ok {
+			lasts[first] = append(lasts[first], last)
+			end = max(end, last)
+		}
+	}
+	var runs []*run
+	for _, g := range list[:max(0, len(list)-1)] {
+		if g.first > end || len(runs) > 0 && g.first <= runs[len(runs)-1].last {
+			continue
+		}
+		r := s.openLargest(g.first, lasts[g.first], list)
+		if r == nil {
+			if r, err = s.indexAnew(g); err != nil {
+				return nil, err
+			}
+		}
+		runs = append(runs, r)
+	}
+	return runs, s.clean(names, runs)
+}
+
+// indexAnew makes the run and the table of a full segment.
+func (s *Store) indexAnew(g *segment) (*run, error) {
+	s.log.Warn("a segment is indexed anew", "segment", g.name())
+	m, err := s.scan(g)
+	if err != nil {
+		return nil, err
+	}
+	return s.writeIndex(m)
+}
+
+// openLargest opens the largest good run that begins at first and ends with a full segment.
+func (s *Store) openLargest(first uint64, lasts []uint64, list []*segment) *run {
+	slices.Sort(lasts)
+	for _, last := range slices.Backward(lasts) {
+		if !slices.ContainsFunc(list, func(g *segment) bool { return g.last.Load() == last }) {
+			continue
+		}
+		r, err := openRun(s.sys, first, last)
+		if err == nil {
+			return r
+		}
+		s.log.Error("a run of the index is damaged and will be made anew", "file", runName(first, last), "cause", err.Error())
+	}
+	return nil
+}
+
+// clean removes what is left in the index of merges and of writes that were not finished.
+func (s *Store) clean(names []string, runs []*run) error {
+	for _, name := range names {
+		_, _, isRun := parseRunName(name)
+		used := slices.ContainsFunc(runs, func(r *run) bool { return r.name() == indexFolder+"/"+name })
+		if isRun && !used || strings.HasSuffix(name, newSuffix) {
+			if err := s.sys.Remove(indexFolder + "/" + name); err != nil {
+				return fmt.Errorf("clean the index: %w", err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -30,7 +30,6 @@ const (
 	segmentHeader = 64
 	segmentMagic  = 0x8153_4c53
 	segmentMax    = 1 << 31 // offsets are kept in 32 bits
-	indexFolder   = "index"
 )
 
 type segmentStart struct {
@@ -88,6 +87,9 @@ func segmentName(first uint64) string {
 }
 
 func (g *segment) name() string { return segmentName(g.first) }
+
+// count is how many records a full segment holds.
+func (g *segment) count() int { return int(g.last.Load() - g.first + 1) }
 
 // listSegments finds the segments that are there, in order.
 func listSegments(sys files.System) ([]*segment, error) {
@@ -185,7 +187,7 @@ func (c *catalogue) release(g *segment) {
 	defer c.filesMu.Unlock()
 	g.refs--
 	if c.closed && g.refs == 0 {
-		c.closeFile(g)
+		c.forget(g)
 	}
 }
 
@@ -193,7 +195,7 @@ func (c *catalogue) release(g *segment) {
 func (c *catalogue) closeOldest() {
 	var oldest *segment
 	for _, g := range c.all() {
-		if g.file != nil && g.refs == 0 && g.used > 0 && (oldest == nil || g.used < oldest.used) {
+		if g.file != nil && g.refs == 0 && (oldest == nil || g.used < oldest.used) {
 			oldest = g
 		}
 	}
@@ -214,8 +216,18 @@ func (c *catalogue) close() {
 	defer c.filesMu.Unlock()
 	c.closed = true
 	for _, g := range c.all() {
-		if g.file != nil && g.refs == 0 {
-			c.closeFile(g)
+		if g.refs == 0 {
+			c.forget(g)
 		}
+	}
+}
+
+// forget closes all that a segment has open.
+func (c *catalogue) forget(g *segment) {
+	if g.file != nil {
+		c.closeFile(g)
+	}
+	if t := g.table.Swap(nil); t != nil {
+		t.close() // it was only read
 	}
 }

@@ -61,7 +61,9 @@ type Store struct {
 	queue    *queue
 	tail     tail
 	durable  atomic.Pointer[durable]
-	growth   growth
+	grown    signal     // the watermark has moved
+	tables   sync.Mutex // held while a table of offsets is opened or made
+	repairs  sync.Mutex // held while runs are made anew
 
 	hash func(stream string) uint64 // streamHash, but for tests of collisions
 
@@ -123,6 +125,8 @@ func (s *Store) start() (err error) {
 		return err
 	}
 	s.workers.Go(c.run)
+	s.workers.Go(s.flush)
+	s.workers.Go(s.merge)
 	return nil
 }
 
@@ -153,6 +157,7 @@ func (s *Store) Close() error {
 		close(s.closing)
 		s.workers.Wait()
 		s.segments.close()
+		s.index.close()
 		s.closeErr = errors.Join(s.settle(), s.lock.Close())
 	})
 	return s.closeErr

@@ -114,6 +114,44 @@ func (w *walker) group(visit func(visited)) (group, error) {
 	return g, nil
 }
 
+// walker opens a segment. It has to be released.
+func (s *Store) walker(g *segment) (*walker, error) {
+	f, err := s.segments.acquire(g)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		s.segments.release(g)
+		return nil, fmt.Errorf("size of %s: %w", g.name(), err)
+	}
+	return &walker{window: window{file: f, limit: size}, id: s.manifest.ID, next: g.first}, nil
+}
+
+// all goes through the segment until a group is not good, and says why it is not. Everything before byte proven has been
+// shown to be durable by a group after it; marked tells whether the last good group is a watermark.
+func (w *walker) all(g *segment, visit func(visited)) (proven int64, marked bool, bad error) {
+	if bad := w.start(g); bad != nil {
+		return 0, false, bad
+	}
+	for {
+		before := w.offset
+		found, bad := w.group(visit)
+		if bad != nil {
+			return proven, marked, bad
+		}
+		proven, marked = before, found.count == 0
+	}
+}
+
+// complete fails unless everything that a full segment should hold was found before bad.
+func (w *walker) complete(g *segment, bad error) error {
+	if w.next != g.last.Load()+1 || !errors.Is(bad, errEnd) {
+		return damaged(g, w.next, max(w.next, g.last.Load()), w.offset, bad)
+	}
+	return nil
+}
+
 // records checks the records of a group and its chain.
 func (w *walker) records(g group, body []byte) ([]visited, error) {
 	if len(body) < g.length {

@@ -17,7 +17,7 @@ import (
 // cached seals under one key that is at hand, as a key store does, and leaves out compression.
 type cached struct{ aead cipher.AEAD }
 
-func newCached(b *testing.B) cached {
+func newCached(b testing.TB) cached {
 	sum := sha256.Sum256([]byte("key"))
 	block, err := aes.NewCipher(sum[:])
 	if err != nil {

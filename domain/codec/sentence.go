@@ -61,7 +61,7 @@ func words(r domain.Recorded) []string {
 	case observation.Retracted:
 		return []string{"{what}", retracted(e), "{channel}", shown(e.Channel), "{about}", about(r.Actor, e.Subject)}
 	case access.Served:
-		return []string{"{request}", request(r.Request), "{rows}", count(e.Rows, "row")}
+		return []string{"{request}", request(r.Request), "{rows}", served(e)}
 	case access.Refused:
 		return []string{"{request}", request(r.Request), "{code}", shown(e.Code)}
 	case access.Ended:
@@ -77,11 +77,11 @@ func words(r domain.Recorded) []string {
 // who names an actor.
 func who(actor string) string {
 	switch {
-	case actor == "root", actor == "":
+	case actor == "root":
 		return "root"
 	case actor == "system":
 		return "the system"
-	case actor == "anonymous":
+	case actor == "anonymous", actor == "":
 		return "somebody unknown"
 	}
 	return object(actor)
@@ -143,7 +143,9 @@ func credentialParts(e account.Revised) string {
 	return "the description"
 }
 
-func kindWord(k registry.Kind) string { return strings.ReplaceAll(string(k), "_", " ") }
+func kindWord(k registry.Kind) string {
+	return strings.Replace(string(k), "_spec", " specification", 1)
+}
 
 func names(a registry.Attributes) string {
 	var all []string
@@ -151,6 +153,13 @@ func names(a registry.Attributes) string {
 		all = append(all, shown(name))
 	}
 	return strings.Join(all, ", ")
+}
+
+func served(e access.Served) string {
+	if e.Outcome == access.OutcomeQuiet {
+		return "nothing to do"
+	}
+	return count(e.Rows, "row")
 }
 
 func request(r *domain.Request) string {

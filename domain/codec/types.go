@@ -36,7 +36,7 @@ func Types() []Type {
 
 // types never changes.
 var types = byName(slices.Concat(registryTypes(), []Type{
-	asJSON(sampleServed, "{actor} was answered {request} with {rows}"),
+	asJSON(sampleServed, "{actor} was answered {request}: {rows}"),
 	asJSON(sampleRefused, "{actor} was refused {request}: {code}"),
 	asJSON(sampleEnded, "{actor} was sent {rows} by a stream of answers"),
 	asJSON(sampleIssued, "{actor} issued credential {id} to {origin}"),

@@ -103,13 +103,16 @@ func address(r *http.Request) string {
 	return host
 }
 
+// lingering is how long net/http may look for the end of a body that was not read, before it answers.
+const lingering = 250 * time.Millisecond
+
 // deadlines keeps a client from holding a connection by not reading, or by a body that nobody reads.
 func (c *Call) deadlines(size int) {
 	now := time.Now()
 	control := http.NewResponseController(c.writer)
 	// A server without deadlines (a test recorder) has no slow clients either, so the errors say nothing.
-	_ = control.SetWriteDeadline(now.Add(c.pipeline.bodies.grace + time.Duration(int64(size)/c.pipeline.bodies.least)*time.Second))
 	if !c.read && c.request.ContentLength != 0 {
-		_ = control.SetReadDeadline(now.Add(time.Second))
+		_ = control.SetReadDeadline(now.Add(lingering))
 	}
+	_ = control.SetWriteDeadline(now.Add(lingering + c.pipeline.bodies.grace + time.Duration(int64(size)/c.pipeline.bodies.least)*time.Second))
 }

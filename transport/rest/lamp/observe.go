@@ -1,6 +1,7 @@
 package lamp
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -38,7 +39,7 @@ func (ch channel) readItem(raw []byte) (observation.Item, error) {
 func readSensorEvent(raw []byte) (item observation.Item, err error) {
 	data := []byte("{}")
 	for name, value, rest := nextMember(rawjson.Inside(raw, '{')); name != nil && err == nil; name, value, rest = nextMember(rest) {
-		switch plain(name) {
+		switch string(plain(name)) {
 		case "timestamp":
 			item.Time, err = readTime(value)
 		case "sensor":
@@ -56,7 +57,7 @@ func readSensorEvent(raw []byte) (item observation.Item, err error) {
 func readActivityEvent(raw []byte) (item observation.Item, err error) {
 	duration, static, slices := []byte("0"), []byte("{}"), []byte("[]")
 	for name, value, rest := nextMember(rawjson.Inside(raw, '{')); name != nil && err == nil; name, value, rest = nextMember(rest) {
-		switch plain(name) {
+		switch string(plain(name)) {
 		case "timestamp":
 			item.Time, err = readTime(value)
 		case "activity":
@@ -93,10 +94,13 @@ func orNameless(item observation.Item, err error) error {
 	return err
 }
 
-// plain is the text of a name; without copying it where it has no escapes, as the names we look for.
-func plain(name []byte) string {
+// plain is the text of a name, as a part of it where it has no escapes.
+func plain(name []byte) []byte {
+	if inside := name[1 : len(name)-1]; bytes.IndexByte(inside, '\\') < 0 {
+		return inside
+	}
 	text, _ := rawjson.String(name)
-	return text
+	return []byte(text)
 }
 
 // readSeries reads the name of what was observed.

@@ -38,8 +38,7 @@ func appendEntry(dst, entry []byte, draw func() (uint64, error)) ([]byte, error)
 	dst = append(dst, '{')
 	custom, times := false, 0
 	for name, value, rest := nextMember(rawjson.Inside(entry, '{')); name != nil; name, value, rest = nextMember(rest) {
-		plain, _ := rawjson.String(name)
-		switch plain {
+		switch string(plain(name)) {
 		case "notification_ids":
 			continue
 		case "repeat_interval":

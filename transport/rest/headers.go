@@ -81,6 +81,7 @@ func (c *Call) understand() error {
 		return fmt.Errorf("%w: %s is longer than %d bytes", domain.ErrInvalid, headerIdempotency, longestIdempotency)
 	}
 	c.Meta.IdempotencyKey = key
+	c.digest(nil)
 	return c.demanded(h.Get(headerMinPosition))
 }
 

@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"embed"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -13,9 +11,6 @@ import (
 	"strandline/domain/grant"
 	"strandline/domain/registry"
 )
-
-//go:embed *.cedar
-var texts embed.FS
 
 // Tree is what decisions need to know of the directory.
 type Tree interface {
@@ -44,53 +39,30 @@ func (o Object) IsInstallation() bool { return o == Object{} }
 
 // Policy is the set of rules over one directory. It is safe for concurrent use.
 type Policy struct {
-	rules cedar.PolicyMap
-	known map[Verb]cedar.EntityUID
+	rules map[Verb]cedar.PolicyMap // those that speak of the verb
 	tree  Tree
 }
 
 // New compiles the rules.
 func New(tree Tree) (*Policy, error) {
-	p := &Policy{rules: cedar.PolicyMap{}, known: map[Verb]cedar.EntityUID{}, tree: tree}
-	for _, v := range verbs {
-		p.known[v] = cedar.NewEntityUID("Action", cedar.String(v))
-	}
-	names, err := fs.Glob(texts, "*.cedar")
+	all, err := load()
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if err := p.load(name); err != nil {
-			return nil, fmt.Errorf("load policy %s: %w", name, err)
+	p := &Policy{rules: map[Verb]cedar.PolicyMap{}, tree: tree}
+	for _, v := range verbs {
+		if p.rules[v], err = about(v, all); err != nil {
+			return nil, fmt.Errorf("compile the rules about %s: %w", v, err)
 		}
 	}
 	return p, nil
-}
-
-func (p *Policy) load(name string) error {
-	text, err := texts.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	rules, err := cedar.NewPolicyListFromBytes(name, text)
-	if err != nil {
-		return err
-	}
-	for _, rule := range rules {
-		id := cedar.PolicyID(rule.Annotations()["id"])
-		if _, taken := p.rules[id]; taken || id == "" {
-			return fmt.Errorf("rule at line %d needs an @id of its own, %q will not do", rule.Position().Line, id)
-		}
-		p.rules[id] = rule
-	}
-	return nil
 }
 
 // Check returns nil if c may do verb to the object at the time now. It returns domain.ErrNotFound if there is no such
 // object to be seen, which comes before the rules are asked (contract "LAMP", section 4, step 6), else
 // domain.ErrForbidden.
 func (p *Policy) Check(c Caller, verb Verb, object Object, now time.Time) error {
-	action, ok := p.known[verb]
+	rules, ok := p.rules[verb]
 	if !ok {
 		return fmt.Errorf("%w: there is no verb %q", domain.ErrForbidden, verb)
 	}
@@ -102,7 +74,7 @@ func (p *Policy) Check(c Caller, verb Verb, object Object, now time.Time) error 
 	if !ok {
 		return fmt.Errorf("%w: the object that the credential signs in for is gone", domain.ErrForbidden)
 	}
-	if decision, _ := cedar.Authorize(p.rules, view, view.request(action)); decision != cedar.Allow {
+	if decision, _ := cedar.Authorize(rules, view, view.request(verb)); decision != cedar.Allow {
 		return fmt.Errorf("%w: %s on %s %q", domain.ErrForbidden, verb, kindOf(object), object.ID)
 	}
 	return nil

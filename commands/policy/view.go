@@ -25,10 +25,11 @@ var types = map[registry.Kind]cedar.EntityType{
 type view struct {
 	tree      Tree
 	caller    Caller
-	principal cedar.EntityUID
 	origin    registry.Object
 	resource  registry.Object
 	now       time.Time
+	principal cedar.Entity // attributes come when they are asked for
+	complete  bool         // they have come
 }
 
 // newView reports false if the caller's own object cannot be seen.
@@ -36,40 +37,39 @@ func newView(tree Tree, c Caller, resource registry.Object, now time.Time) (*vie
 	v := &view{tree: tree, caller: c, resource: resource, now: now}
 	switch {
 	case c.Anonymous:
-		v.principal = cedar.NewEntityUID("Anonymous", "anonymous")
+		v.principal.UID = cedar.NewEntityUID("Anonymous", "anonymous")
 		return v, true
 	case c.Root:
-		v.principal = cedar.NewEntityUID("Root", cedar.String(c.Credential))
+		v.principal.UID = cedar.NewEntityUID("Root", cedar.String(c.Credential))
 		return v, true
 	}
-	v.principal = cedar.NewEntityUID("Caller", cedar.String(c.Credential))
+	v.principal.UID = cedar.NewEntityUID("Caller", cedar.String(c.Credential))
 	origin, ok := tree.Object(c.Origin)
 	v.origin = origin
 	return v, ok
 }
 
-func (v *view) request(action cedar.EntityUID) cedar.Request {
-	return cedar.Request{Principal: v.principal, Action: action, Resource: uid(v.resource)}
+func (v *view) request(verb Verb) cedar.Request {
+	return cedar.Request{Principal: v.principal.UID, Action: action(verb), Resource: uid(v.resource)}
 }
 
-// Get implements cedar.EntityGetter.
+// Get implements cedar.EntityGetter. The rules look at the caller and at what it asks for, and at nothing else.
 func (v *view) Get(id cedar.EntityUID) (cedar.Entity, bool) {
-	if id == v.principal {
-		return cedar.Entity{UID: id, Attributes: v.attributes()}, true
+	if id == v.principal.UID {
+		if !v.complete {
+			v.principal.Attributes, v.complete = v.attributes(), true
+		}
+		return v.principal, true
 	}
 	if id == uid(v.resource) {
-		return v.entity(v.resource), true
+		return v.object(), true
 	}
-	o, ok := v.tree.Object(string(id.ID))
-	if !ok || uid(o) != id {
-		return cedar.Entity{}, false
-	}
-	return v.entity(o), true
+	return cedar.Entity{}, false
 }
 
 // attributes of the principal: origin, owner where its origin has one, audits where it holds grants.
 func (v *view) attributes() cedar.Record {
-	if v.principal.Type != "Caller" {
+	if v.principal.UID.Type != "Caller" {
 		return cedar.Record{}
 	}
 	attributes := cedar.RecordMap{"origin": uid(v.origin)}
@@ -82,18 +82,26 @@ func (v *view) attributes() cedar.Record {
 	return cedar.NewRecord(attributes)
 }
 
-// entity is an object with its owner, as attribute where the owner is an object and as parent in any case: what has no
-// owner stands in the installation.
-func (v *view) entity(o registry.Object) cedar.Entity {
-	e := cedar.Entity{UID: uid(o)}
-	if owner, ok := v.owner(o); ok {
-		e.Parents = cedar.NewEntityUIDSet(owner)
+// object is what is asked for: with its owner as an attribute if it has one, and within all its ancestors, of which the
+// outermost is the installation. Named all at once, Cedar needs not ask for each.
+func (v *view) object() cedar.Entity {
+	e := cedar.Entity{UID: uid(v.resource)}
+	if owner, ok := v.owner(v.resource); ok {
 		e.Attributes = cedar.NewRecord(cedar.RecordMap{"owner": owner})
-		return e
 	}
-	if o.ID != "" {
-		e.Parents = cedar.NewEntityUIDSet(uid(registry.Object{}))
+	var room [4]cedar.EntityUID
+	above := room[:0]
+	for id := v.resource.Parent; id != ""; {
+		o, ok := v.tree.Object(id)
+		if !ok {
+			break
+		}
+		above, id = append(above, uid(o)), o.Parent
 	}
+	if v.resource.ID != "" {
+		above = append(above, uid(registry.Object{}))
+	}
+	e.Parents = cedar.NewEntityUIDSet(above...)
 	return e
 }
 

@@ -58,6 +58,7 @@ type Fault struct {
 	Stays  bool   // all later ones are hit as well
 	Err    error  // for instance syscall.ENOSPC
 	passed int
+	met    int
 }
 
 // FS is the file system. Make one with New.
@@ -102,6 +103,23 @@ func (f *FS) Inject(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = append(f.faults, &fault)
+}
+
+// Met is how many calls the present faults have hit.
+func (f *FS) Met() (calls int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fault := range f.faults {
+		calls += fault.met
+	}
+	return calls
+}
+
+// Heal takes all faults away. What they have done stays.
+func (f *FS) Heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
 }
 
 // CrashAt lets the power go at the n-th call from now that changes something (1: the next). Chance decides how much of
@@ -190,6 +208,7 @@ func (t *Fault) hits(op Op, name string) error {
 	}
 	t.passed++
 	if t.passed == t.At || t.Stays && t.passed > t.At {
+		t.met++
 		return t.Err
 	}
 	return nil

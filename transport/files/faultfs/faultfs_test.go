@@ -236,6 +236,8 @@ func TestFaults(t *testing.T) {
 		t.Errorf("Sync = %v; want EIO", err)
 	}
 	must(t, f.Sync())
+	sys.Heal()
+	write(t, f, []byte("two"), 3)
 	if got := sys.Count(faultfs.Sync); got != 2 {
 		t.Errorf("Count(Sync) = %d; want 2", got)
 	}

@@ -8,36 +8,70 @@ import (
 	"strandline/transport/eventstore/embedded"
 	"strandline/transport/eventstore/storetest"
 	"strandline/transport/files"
+	"strandline/transport/files/faultfs"
 )
 
-func TestConformance(t *testing.T) {
+// TestConformance holds the store to the rules of the port, with segments as they are in life.
+func TestConformance(t *testing.T) { conformance(t, embedded.Options{}) }
+
+// TestConformanceOfSmallSegments does so with segments so small that every test goes over many of them, and over merged
+// runs of the index.
+func TestConformanceOfSmallSegments(t *testing.T) {
+	conformance(t, embedded.Options{SegmentSize: 4 << 10, MaxAppend: 1 << 20})
+}
+
+func conformance(t *testing.T, opt embedded.Options) {
+	t.Helper()
 	storetest.Run(t, func(t *testing.T, clock func() time.Time) storetest.Instance {
-		dir := t.TempDir()
-		store := openAt(t, dir, embedded.Options{SegmentSize: 1 << 20, Clock: clock})
+		opt := opt
+		opt.Clock = clock
+		b := &bench{t: t, opt: opt, sys: faultfs.New(1)}
+		b.open()
+		t.Cleanup(func() { b.store.Close() })
 		return storetest.Instance{
-			EventStore: store, MaxAppend: 1 << 20, Dense: true, Remembers: true,
-			Extra: []byte{30, 3, 'n', 'e', 'w'},
-			Reopen: func() commands.EventStore {
-				if err := store.Close(); err != nil {
-					t.Fatal(err)
-				}
-				store = openAt(t, dir, embedded.Options{SegmentSize: 1 << 20, Clock: clock})
-				return store
-			},
+			EventStore: b.store,
+			MaxAppend:  1 << 20, Dense: true, Remembers: true,
+			Extra:  []byte{100, 3, 'n', 'e', 'w', 200, 1, 0}, // two fields that this version does not know
+			Reopen: b.reopen, Kill: b.kill,
 		}
 	})
 }
 
-func openAt(t *testing.T, dir string, opt embedded.Options) *embedded.Store {
+// bench is a store under test on a file system in memory.
+type bench struct {
+	t     *testing.T
+	opt   embedded.Options
+	sys   *faultfs.FS
+	store *embedded.Store
+}
+
+func (b *bench) open() commands.EventStore {
+	b.t.Helper()
+	b.store = open(b.t, b.sys, b.opt)
+	return b.store
+}
+
+func open(t *testing.T, sys files.System, opt embedded.Options) *embedded.Store {
 	t.Helper()
-	disk, err := files.NewDisk(dir)
+	store, err := embedded.Open(sys, opt)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("open: %v", err)
 	}
-	store, err := embedded.Open(disk, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
 	return store
+}
+
+func (b *bench) reopen() commands.EventStore {
+	b.t.Helper()
+	if err := b.store.Close(); err != nil {
+		b.t.Fatalf("close: %v", err)
+	}
+	return b.open()
+}
+
+func (b *bench) kill() commands.EventStore {
+	b.t.Helper()
+	b.sys.Crash()
+	b.store.Close() // fails, for there is nothing to write to any more
+	b.sys = b.sys.Restart(7)
+	return b.open()
 }

@@ -95,7 +95,7 @@ func openManifest(sys files.System, opt Options) (manifest, error) {
 		return m, err
 	}
 	if !m.Unsafe && !m.Copy && !opt.NoSync {
-		return m, nil
+		return m, sys.SyncDir(".") // founding may have failed at just that
 	}
 	if m.Unsafe || m.Copy {
 		if m.Generation, err = newID(opt.Random); err != nil {

@@ -166,20 +166,22 @@ func (c *catalogue) acquire(g *segment) (files.File, error) {
 	if c.closed {
 		return nil, errClosed
 	}
-	if g.file == nil {
-		f, err := c.sys.Open(g.name(), false)
-		if err != nil {
-			return nil, fmt.Errorf("open %s: %w", g.name(), err)
-		}
-		g.file = f
-		if c.open++; c.open > maxOpen {
-			c.closeOldest()
-		}
-	}
 	c.clock++
 	g.used = c.clock
-	g.refs++
-	return g.file, nil
+	g.refs++ // first, so that making room for its file does not close it
+	if g.file != nil {
+		return g.file, nil
+	}
+	f, err := c.sys.Open(g.name(), false)
+	if err != nil {
+		g.refs--
+		return nil, fmt.Errorf("open %s: %w", g.name(), err)
+	}
+	g.file = f
+	if c.open++; c.open > maxOpen {
+		c.closeOldest()
+	}
+	return f, nil
 }
 
 func (c *catalogue) release(g *segment) {

@@ -75,3 +75,15 @@ func (b *bench) kill() commands.EventStore {
 	b.sys = b.sys.Restart(7)
 	return b.open()
 }
+
+// openAt opens a store in a folder of the machine, until the test ends.
+func openAt(t *testing.T, dir string, opt embedded.Options) *embedded.Store {
+	t.Helper()
+	disk, err := files.NewDisk(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := open(t, disk, opt)
+	t.Cleanup(func() { store.Close() })
+	return store
+}

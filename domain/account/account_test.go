@@ -54,6 +54,8 @@ func TestDecide(t *testing.T) {
 		withNumber   = account.Revise{ID: id, Origin: origin, Description: text(`7`)}
 		rootRevokes  = account.Revoke{ID: id}
 		issuedToRoot = issued
+		long         = issue
+		issuedLong   = issued
 	)
 	holderGone.HolderGone = true
 	plain.SecretHash = "secret"
@@ -61,6 +63,8 @@ func TestDecide(t *testing.T) {
 	nameless.AccessKey = ""
 	endless.AccessKey = strings.Repeat("a", 257)
 	secretless.SecretHash = ""
+	long.AccessKey = strings.Repeat("a", 256)
+	issuedLong.AccessKey = long.AccessKey
 	root.Origin, issuedToRoot.Origin = "", ""
 
 	tests := []struct {
@@ -72,6 +76,7 @@ func TestDecide(t *testing.T) {
 	}{
 		{"issues", nil, issue, []domain.Event{issued}, nil},
 		{"issues to the installation", nil, root, []domain.Event{issuedToRoot}, nil},
+		{"issues a long access key", nil, long, []domain.Event{issuedLong}, nil},
 		{"issues again after revoking", []domain.Event{elsewhere, revoked}, issue, []domain.Event{issued}, nil},
 		{"issues what the removed had", []domain.Event{elsewhere}, holderGone, []domain.Event{issued}, nil},
 		{"issuing what another has is refused", []domain.Event{elsewhere}, issue, nil, account.ErrInUse},
@@ -88,6 +93,9 @@ func TestDecide(t *testing.T) {
 		{"revising to what it is is quiet", []domain.Event{issued}, same, nil, nil},
 		{"revising nothing is quiet", []domain.Event{issued}, account.Revise{ID: id, Origin: origin}, nil, nil},
 		{"revising to what it has become is quiet", []domain.Event{issued, account.Revised{ID: id, SecretHash: hash2}}, secretOnly, nil, nil},
+		{"revising to the description it has got is quiet", []domain.Event{issued, account.Revised{ID: id, Description: text(`"Other"`)}}, sameSecret, nil, nil},
+		{"revising keeps the description", []domain.Event{issued, account.Revised{ID: id, SecretHash: hash2}},
+			account.Revise{ID: id, Origin: origin, Description: text(`"Login"`)}, nil, nil},
 		{"revising nobody is refused", nil, revise, nil, account.ErrNone},
 		{"revising somebody else's is refused", []domain.Event{issued}, fromOutside, nil, account.ErrNone},
 		{"revising a revoked one is refused", []domain.Event{issued, revoked}, revise, nil, account.ErrNone},

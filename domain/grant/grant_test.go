@@ -33,6 +33,9 @@ func TestDecide(t *testing.T) {
 	withdrawn := grant.Withdrawn(withdraw)
 	bounded := give(func(c *grant.Give) { c.From, c.To = 1, 2 })
 
+	toEnd := give(func(c *grant.Give) { c.To = 8_640_000_000_000_000 })
+	fromEnd := give(func(c *grant.Give) { c.From = 8_640_000_000_000_000 })
+
 	tests := []struct {
 		name  string
 		given []domain.Event
@@ -43,6 +46,8 @@ func TestDecide(t *testing.T) {
 		{"gives", nil, give(nil), []domain.Event{given}, nil},
 		{"gives for a time", nil, bounded, []domain.Event{grant.Given(bounded)}, nil},
 		{"gives from a time on", nil, give(func(c *grant.Give) { c.From = 5 }), []domain.Event{grant.Given(give(func(c *grant.Give) { c.From = 5 }))}, nil},
+		{"gives to the end of time", nil, toEnd, []domain.Event{grant.Given(toEnd)}, nil},
+		{"gives from the end of time on", nil, fromEnd, []domain.Event{grant.Given(fromEnd)}, nil},
 		{"gives another", []domain.Event{given}, give(func(c *grant.Give) { c.ID = "g2" }), []domain.Event{grant.Given(give(func(c *grant.Give) { c.ID = "g2" }))}, nil},
 		{"giving the same again is quiet", []domain.Event{given}, give(nil), nil, nil},
 		{"giving something else with its id is refused", []domain.Event{given}, give(func(c *grant.Give) { c.Role = grant.Owner }), nil, grant.ErrExists},
@@ -54,6 +59,8 @@ func TestDecide(t *testing.T) {
 		{"giving for no time is refused", nil, give(func(c *grant.Give) { c.From, c.To = 2, 2 }), nil, domain.ErrInvalid},
 		{"giving backwards is refused", nil, give(func(c *grant.Give) { c.From, c.To = 3, 2 }), nil, domain.ErrInvalid},
 		{"giving before time is refused", nil, give(func(c *grant.Give) { c.From = -1 }), nil, domain.ErrInvalid},
+		{"giving until before time is refused", nil, give(func(c *grant.Give) { c.From, c.To = -2, -1 }), nil, domain.ErrInvalid},
+		{"giving from after time is refused", nil, give(func(c *grant.Give) { c.From = 8_640_000_000_000_001 }), nil, domain.ErrInvalid},
 		{"giving beyond time is refused", nil, give(func(c *grant.Give) { c.To = 1 << 62 }), nil, domain.ErrInvalid},
 
 		{"withdraws", []domain.Event{given}, withdraw, []domain.Event{withdrawn}, nil},

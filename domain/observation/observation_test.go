@@ -34,6 +34,7 @@ func TestDecide(t *testing.T) {
 		return observation.Retract{Subject: "U0123456789", Channel: observation.LAMPSensor, Series: series, From: from, To: to}
 	}
 	many := slices.Repeat([]observation.Item{item}, observation.MaxItems)
+	long := observation.Item{Series: strings.Repeat("s", observation.MaxName), Value: item.Value}
 	end := int64(observation.MaxTime)
 
 	tests := []struct {
@@ -46,6 +47,7 @@ func TestDecide(t *testing.T) {
 		{"records equal ones and those without a time", record(item, item, timeless), recorded(item, item, timeless), nil},
 		{"records as many as can be", record(many...), recorded(many...), nil},
 		{"records at the ends of time", record(observation.Item{Time: &end, Series: "a", Value: item.Value}), recorded(observation.Item{Time: &end, Series: "a", Value: item.Value}), nil},
+		{"records a long series", record(long), recorded(long), nil},
 		{"recording nothing is quiet", record(), nil, nil},
 		{"recording too many is refused", record(append(many, item)...), nil, domain.ErrInvalid},
 		{"recording without a series is refused", changed(func(i *observation.Item) { i.Series = "" }), nil, domain.ErrInvalid},

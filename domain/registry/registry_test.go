@@ -97,6 +97,7 @@ func TestDecide(t *testing.T) {
 		{"adding an unknown attribute is refused", nil, addStudy(study, attributes("email", `"a@b"`)), nil, domain.ErrInvalid},
 		{"adding an attribute of the wrong type is refused", nil, addStudy(study, attributes("name", `7`)), nil, domain.ErrInvalid},
 		{"adding an empty attribute is refused", nil, addStudy(study, registry.Attributes{"name": nil}), nil, domain.ErrInvalid},
+		{"adding an empty attribute of any type is refused", nil, addActivity(registry.Attributes{"settings": nil}), nil, domain.ErrInvalid},
 
 		{"revises what is new only", []domain.Event{added}, revise(attributes("name", `"Sleep"`, "isMessagingEnabled", `false`)),
 			[]domain.Event{registry.Revised{Kind: registry.Study, ID: study, Attributes: attributes("isMessagingEnabled", `false`)}}, nil},

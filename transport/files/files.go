@@ -3,6 +3,7 @@
 package files
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -98,6 +99,15 @@ func (d *Disk) Rename(from, to string) error { return os.Rename(d.path(from), d.
 // Link implements System.
 func (d *Disk) Link(from, to string) error { return os.Link(d.path(from), d.path(to)) }
 
+// LinkTo gives a file a second name in another folder of the same disk.
+func (d *Disk) LinkTo(dest System, from, to string) error {
+	other, ok := dest.(*Disk)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return os.Link(d.path(from), other.path(to))
+}
+
 // Remove implements System.
 func (d *Disk) Remove(name string) error { return os.Remove(d.path(name)) }
 
@@ -113,10 +123,25 @@ func (d *Disk) SyncDir(dir string) error {
 
 type diskFile struct{ *os.File }
 
-func (f diskFile) Sync() error { return unix.Fdatasync(int(f.Fd())) }
+// Sync is not repeated unless a signal came between: after a failed sync nothing is known of the pages.
+func (f diskFile) Sync() error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
+			return f.failed("fdatasync", err)
+		}
+	}
+}
+
+// failed makes an error of the system calls that say which file it was.
+func (f diskFile) failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: f.Name(), Err: err}
+}
 
 func (f diskFile) Allocate(size int64) error {
-	return unix.Fallocate(int(f.Fd()), 0, 0, size)
+	return f.failed("fallocate", unix.Fallocate(int(f.Fd()), 0, 0, size))
 }
 
 func (f diskFile) Size() (int64, error) {
@@ -133,11 +158,11 @@ func (f diskFile) Map(size int64) ([]byte, func() error, error) {
 	}
 	b, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
-		return nil, nil, &fs.PathError{Op: "mmap", Path: f.Name(), Err: err}
+		return nil, nil, f.failed("mmap", err)
 	}
 	return b, func() error { return unix.Munmap(b) }, nil
 }
 
 func (f diskFile) Lock() error {
-	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	return f.failed("lock", unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB))
 }

@@ -172,6 +172,7 @@ func (c *committer) finish() error {
 	c.durable.Store(&durable{position: c.next - 1})
 	c.grown.happened()
 	c.heads.trim()
+	c.spare.progress(c.offset)
 	return nil
 }
 
@@ -186,6 +187,7 @@ func (c *committer) write() error {
 	}
 	c.took = time.Since(begin)
 	c.offset += int64(len(c.buf))
+	c.groups.Add(1)
 	if cap(c.buf) > keepBuf {
 		c.buf = nil
 	}

@@ -1,13 +1,6 @@
 package embedded
 
-import (
-	"errors"
-	"fmt"
-
-	"strandline/transport/files"
-)
-
-const spareName = segmentFolder + "/spare"
+import "fmt"
 
 // room makes sure that a group with so many bytes of records, and a watermark after it, fits into the active segment.
 func (c *committer) room(bytes int64) error {
@@ -26,7 +19,7 @@ func (c *committer) roll(size int64) error {
 	}
 	c.awaitFlush()
 	g := &segment{first: c.next}
-	if err := makeSegment(c.sys, g.name(), size); err != nil {
+	if err := c.spare.take(g.name(), size); err != nil {
 		return fmt.Errorf("begin %s: %w", g.name(), err)
 	}
 	return c.activate(g, newMemtable(g.first), size)
@@ -63,19 +56,4 @@ func (c *committer) activate(g *segment, mem *memtable, size int64) error {
 	c.index.addMemtable(mem)
 	c.segment, c.mem, c.file, c.size, c.offset = g, mem, f, size, 0
 	return nil
-}
-
-// makeSegment makes a file for a segment, whose name is durable when it returns.
-func makeSegment(sys files.System, name string, size int64) error {
-	f, err := remake(sys, spareName)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Allocate(size), f.Close()); err != nil {
-		return err
-	}
-	if err := sys.Rename(spareName, name); err != nil {
-		return err
-	}
-	return sys.SyncDir(segmentFolder)
 }

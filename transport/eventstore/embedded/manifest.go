@@ -111,10 +111,8 @@ func found(sys files.System, opt Options) (manifest, error) {
 	if names, err := sys.List(segmentFolder); err == nil && len(names) > 0 {
 		return manifest{}, fmt.Errorf("%w: there are segments but no %s; take it from a backup", domain.ErrDamaged, manifestName)
 	}
-	for _, folder := range []string{segmentFolder, indexFolder} {
-		if err := sys.MkdirAll(folder); err != nil {
-			return manifest{}, err
-		}
+	if err := makeFolders(sys); err != nil {
+		return manifest{}, err
 	}
 	m := manifest{Format: format, Unsafe: opt.NoSync}
 	var err error

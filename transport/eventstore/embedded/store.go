@@ -60,8 +60,11 @@ type Store struct {
 	heads    *heads
 	queue    *queue
 	tail     tail
+	spare    *spare
 	durable  atomic.Pointer[durable]
-	grown    signal     // the watermark has moved
+	grown    signal // the watermark has moved
+	groups   atomic.Int64
+	damages  atomic.Int64
 	tables   sync.Mutex // held while a table of offsets is opened or made
 	repairs  sync.Mutex // held while runs are made anew
 
@@ -106,6 +109,7 @@ func open(sys files.System, opt Options, hash func(string) uint64) (*Store, erro
 		sys: sys, opt: opt, log: opt.Logger, lock: lock, hash: hash,
 		heads:   newHeads(),
 		queue:   newQueue(opt.QueueBytes),
+		spare:   &spare{sys: sys, log: opt.Logger, size: opt.SegmentSize, target: make(chan int64, 1)},
 		failed:  make(chan struct{}),
 		closing: make(chan struct{}),
 	}
@@ -124,9 +128,14 @@ func (s *Store) start() (err error) {
 	if err != nil {
 		return err
 	}
+	if c.segment == nil { // the first segment, too, is better for being prepared; it takes a moment, once
+		s.spare.fill(s.opt.SegmentSize, s.closing)
+	}
+	s.workers.Go(func() { s.spare.run(s.closing) })
 	s.workers.Go(c.run)
 	s.workers.Go(s.flush)
 	s.workers.Go(s.merge)
+	s.workers.Go(s.verify)
 	return nil
 }
 
@@ -168,9 +177,22 @@ func (s *Store) settle() error {
 	if !s.manifest.Unsafe || s.Err() != nil {
 		return nil
 	}
+	for _, g := range s.segments.all() {
+		if err := syncFile(s.sys, g.name()); err != nil {
+			return err
+		}
+	}
 	m := s.manifest
 	m.Unsafe = false
 	return m.write(s.sys)
+}
+
+func syncFile(sys files.System, name string) error {
+	f, err := sys.Open(name, false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // fail stops the store for good.

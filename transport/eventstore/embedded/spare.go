@@ -1,0 +1,130 @@
+package embedded
+
+import (
+	"log/slog"
+	"sync"
+
+	"strandline/transport/files"
+)
+
+// spare is the next segment, prepared while the active one fills. Writing zeros ahead makes later syncs cheaper: they only
+// have to write data then, and nothing about where it is.
+type spare struct {
+	sys    files.System
+	log    *slog.Logger
+	size   int64      // of a segment
+	target chan int64 // how much should be filled
+
+	mu     sync.Mutex
+	file   files.File // nil if there is none
+	filled int64
+	failed bool // until the next segment
+}
+
+const (
+	spareName = segmentFolder + "/spare"
+	spareStep = 1 << 20 // bytes written at once
+	spareSync = 8 << 20 // bytes synced at once
+)
+
+// progress tells how full the active segment is. The spare is kept ahead of it, so that it is written no faster than needed.
+func (s *spare) progress(offset int64) {
+	target := min(s.size, offset+offset/2)
+	select {
+	case s.target <- target:
+	default:
+	}
+}
+
+// run fills the spare until stop is closed.
+func (s *spare) run(stop <-chan struct{}) {
+	for {
+		select {
+		case target := <-s.target:
+			s.fill(target, stop)
+		case <-stop:
+			s.drop()
+			return
+		}
+	}
+}
+
+// fill writes zeros up to target. Without space the segment will be made without it, or that will fail and be reported.
+func (s *spare) fill(target int64, stop <-chan struct{}) {
+	for more, err := true, error(nil); more; {
+		if more, err = s.step(target); err != nil {
+			s.log.Warn("the next segment could not be prepared", "cause", err.Error())
+			s.drop()
+			return
+		}
+		select {
+		case <-stop:
+			return
+		default:
+		}
+	}
+}
+
+// step writes some zeros and tells whether more are needed.
+func (s *spare) step(target int64) (more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.filled >= target || s.failed {
+		return false, nil
+	}
+	if s.file == nil {
+		if s.file, err = remake(s.sys, spareName); err != nil {
+			s.failed = true
+			return false, err
+		}
+	}
+	n := min(spareStep, s.size-s.filled)
+	if _, err := s.file.WriteAt(make([]byte, n), s.filled); err != nil {
+		s.failed = true
+		return false, err
+	}
+	s.filled += n
+	if s.filled%spareSync == 0 || s.filled == s.size {
+		err = s.file.Sync()
+		s.failed = err != nil
+	}
+	return s.filled < target, err
+}
+
+// take turns the spare, or a new file, into a segment of the given size and name. Both are durable when it returns.
+func (s *spare) take(name string, size int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.file
+	filled := s.filled
+	s.file, s.filled, s.failed = nil, 0, false
+	if f == nil {
+		var err error
+		if f, err = remake(s.sys, spareName); err != nil {
+			return err
+		}
+	}
+	defer f.Close()
+	if filled < size {
+		if err := f.Allocate(size); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := s.sys.Rename(spareName, name); err != nil {
+		return err
+	}
+	return s.sys.SyncDir(segmentFolder)
+}
+
+// drop gives the spare up. Its file is removed when the store is opened next.
+func (s *spare) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file != nil {
+		s.file.Close() // there is nothing in it
+		s.file, s.filled = nil, 0
+	}
+}

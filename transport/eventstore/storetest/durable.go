@@ -74,7 +74,10 @@ func (s suite) appendUntil(store commands.EventStore, crash func()) map[string]i
 	var group sync.WaitGroup
 	for w := range 4 {
 		stream := fmt.Sprintf("hundred-%d", w)
-		counts[stream] = len(s.stream(store, stream)) / 100
+		before := len(s.stream(store, stream)) / 100
+		mu.Lock()
+		counts[stream] = before
+		mu.Unlock()
 		group.Go(func() {
 			for {
 				if _, err := store.Append(s.Context(), stream, domain.Any, records(100)); err != nil {

@@ -32,7 +32,12 @@ func conformance(t *testing.T, opt embedded.Options) {
 			EventStore: b.store,
 			MaxAppend:  1 << 20, Dense: true, Remembers: true,
 			Extra:  []byte{100, 3, 'n', 'e', 'w', 200, 1, 0}, // two fields that this version does not know
-			Reopen: b.reopen, Kill: b.kill,
+			Reopen: b.reopen, Kill: b.kill, Restore: b.restore,
+			Generation: func(s commands.EventStore) string { return s.(*embedded.Store).Generation().String() },
+			Verify: func(s commands.EventStore) (uint64, error) {
+				report, err := s.(*embedded.Store).Verify(t.Context())
+				return report.Records, err
+			},
 		}
 	})
 }
@@ -74,6 +79,21 @@ func (b *bench) kill() commands.EventStore {
 	b.store.Close() // fails, for there is nothing to write to any more
 	b.sys = b.sys.Restart(7)
 	return b.open()
+}
+
+// restore opens another store on a backup of this one.
+func (b *bench) restore() commands.EventStore {
+	b.t.Helper()
+	backup, restored := faultfs.New(2), faultfs.New(3)
+	if err := b.store.Backup(b.t.Context(), backup); err != nil {
+		b.t.Fatalf("back up: %v", err)
+	}
+	if err := embedded.Restore(b.t.Context(), backup, restored); err != nil {
+		b.t.Fatalf("restore: %v", err)
+	}
+	store := open(b.t, restored, b.opt)
+	b.t.Cleanup(func() { store.Close() })
+	return store
 }
 
 // openAt opens a store in a folder of the machine, until the test ends.

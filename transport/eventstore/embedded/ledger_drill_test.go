@@ -455,3 +455,6 @@ func pause() { time.Sleep(50 * time.Microsecond) }
 
 // middling are options with segments that hold some thousand records and can be copied quickly.
 func middling() embedded.Options { return embedded.Options{SegmentSize: 256 << 10} }
+
+// tiny are options under which nearly every append begins a segment.
+func tiny() embedded.Options { return embedded.Options{SegmentSize: 2 << 10} }

@@ -140,7 +140,7 @@ func (s *Store) remakeTable(g *segment) (spanner, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.writeTable(m); err == nil {
+	if err = s.writeTable(m); err == nil {
 		var t *offsetTable
 		if t, err = openTable(s.sys, g.first, g.count()); err == nil {
 			g.table.Store(t)

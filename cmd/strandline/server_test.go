@@ -167,6 +167,11 @@ func (s *server) as(t testing.TB, who, method, path, body string, headers ...str
 
 // try is as where no answer is an answer.
 func (s *server) try(who, method, path, body string, headers ...string) (int, string, http.Header, error) {
+	return s.send(http.DefaultClient, who, method, path, body, headers...)
+}
+
+// send is try by a client of one's own.
+func (s *server) send(c *http.Client, who, method, path, body string, headers ...string) (int, string, http.Header, error) {
 	r, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		return 0, "", nil, err
@@ -177,7 +182,7 @@ func (s *server) try(who, method, path, body string, headers ...string) (int, st
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := c.Do(r)
 	if err != nil {
 		return 0, "", nil, err
 	}

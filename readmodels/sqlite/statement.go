@@ -80,8 +80,8 @@ func (s *statement) bind(args []any) error {
 	at := s.room
 	for i, arg := range args {
 		code, used := s.bindOne(int32(i+1), at, arg)
-		if err := s.conn.failure(code, "bind "+s.query); err != nil {
-			return err
+		if code != lib.SQLITE_OK {
+			return s.conn.failure(code, "bind "+s.query)
 		}
 		at += uintptr(used)
 	}

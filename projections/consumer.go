@@ -16,7 +16,7 @@ import (
 // Bounds of one transaction: live it holds what there is, behind it is large.
 const (
 	applyEvents = 4096
-	applySize   = 4 << 20
+	applySize   = 1 << 20
 )
 
 // consumer keeps one read model up to date, from the stream where it can, else from the store.
@@ -146,7 +146,7 @@ type ahead struct {
 }
 
 // prefetched is how many batches are read ahead.
-const prefetched = 16
+const prefetched = 4
 
 // prefetch begins to read after the given position, until ctx ends.
 func prefetch(ctx context.Context, s source, after domain.Position) *ahead {

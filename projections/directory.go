@@ -41,6 +41,8 @@ func (m *memory) Parked(context.Context) ([]readmodels.Parked, error) {
 	return m.directory.Parked(), nil
 }
 
+func (m *memory) CountParked(context.Context) (int, error) { return len(m.directory.Parked()), nil }
+
 // apply cannot fail. It has nothing to roll back either, so an event that cannot be applied leaves what it did.
 func (m *memory) apply(_ context.Context, batches []batch) error {
 	for _, b := range batches {

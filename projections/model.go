@@ -20,6 +20,8 @@ type Model interface {
 	Stalled() error
 	// Parked lists the events that could not be applied, oldest first.
 	Parked(ctx context.Context) ([]readmodels.Parked, error)
+	// CountParked is how many they are.
+	CountParked(ctx context.Context) (int, error)
 
 	applier
 	stall(reason error)

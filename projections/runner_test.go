@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -315,5 +316,108 @@ func TestARebuildThatIsGivenUpChangesNothing(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(dir, "*.db")); len(files) != 1 || len(seen(t, db)) != 1 {
 		t.Errorf("files left: %v, want one", files)
+	}
+}
+
+func TestAFullDiskStallsUntilThereIsRoom(t *testing.T) {
+	l := newLog()
+	db, m := table(t, t.TempDir(), trace("seen", nil))
+	pages := func(n int) {
+		t.Helper()
+		err := db.Update(t.Context(), db.Checkpoint(), func(tx *readmodels.Tx) error {
+			return tx.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", n))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages(8)
+	for n := range 5000 {
+		l.sample(t, n)
+	}
+	r, _ := run(t, l, l.decode, m)
+	for stalled := false; !stalled; time.Sleep(time.Millisecond) {
+		status, err := r.Status(t.Context(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stalled = strings.Contains(status[0].Stalled, "full")
+	}
+	if parked, err := r.Parked(t.Context(), "seen"); err != nil || len(parked) != 0 {
+		t.Errorf("Parked = %v, %v; want none", parked, err)
+	}
+	pages(100_000)
+	waitThroughStalls(t, db, l.head(t))
+	if got := seen(t, db); len(got) != 5000 {
+		t.Errorf("%d events applied, want 5000", len(got))
+	}
+}
+
+// waitThroughStalls waits until a read model is at a position, whatever fails in between.
+func waitThroughStalls(t *testing.T, db *readmodels.DB, at domain.Position) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for db.Wait(ctx, at) != nil {
+		if ctx.Err() != nil {
+			t.Fatalf("the read model stays at %s", db.Checkpoint())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestADamagedFileIsBuiltAgain(t *testing.T) {
+	for name, find := range map[string]func(t *testing.T, l *log, db *readmodels.DB){
+		"found by writing": func(t *testing.T, l *log, _ *readmodels.DB) { l.sample(t, 1) },
+		"found by reading": func(t *testing.T, l *log, db *readmodels.DB) {
+			err := db.View(t.Context(), func(tx *readmodels.Tx) error {
+				for _, err := range tx.Query("SELECT * FROM seen") {
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if !readmodels.IsDamage(err) {
+				t.Errorf("reading a damaged file: %v", err)
+			}
+			l.sample(t, 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLog()
+			for n := range 3000 {
+				l.sample(t, n)
+			}
+			dir := t.TempDir()
+			db, m := table(t, dir, trace("seen", nil))
+			_, stop := run(t, l, l.decode, m)
+			wait(t, db, l.head(t))
+			stop()
+			damage(t, filepath.Join(dir, "seen-v1-b1.db"))
+
+			db, m = table(t, dir, trace("seen", nil))
+			run(t, l, l.decode, m)
+			find(t, l, db)
+			waitThroughStalls(t, db, l.head(t))
+			if got := seen(t, db); len(got) != 3001 {
+				t.Errorf("%d events applied, want 3001", len(got))
+			}
+		})
+	}
+}
+
+// damage spoils the pages of a database file behind those that are read at its opening.
+func damage(t *testing.T, path string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 5 * 4096; i < len(content); i++ {
+		content[i] ^= 0xa5
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

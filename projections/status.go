@@ -48,8 +48,8 @@ func (c *consumer) status(ctx context.Context, head domain.Position, now time.Ti
 			s.Lag = now.Sub(at)
 		}
 	}
-	parked, err := c.model.Parked(ctx)
-	s.Parked = len(parked)
+	var err error
+	s.Parked, err = c.model.CountParked(ctx)
 	return s, err
 }
 

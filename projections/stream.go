@@ -30,10 +30,10 @@ type reader struct {
 	lost bool // the publisher has let go of it
 }
 
-// Bounds of what a stream holds.
+// Bounds of what a stream holds. Sizes are those of stored events, which take ten times as much once they are decoded.
 const (
 	streamEvents = 16 << 10
-	streamSize   = 8 << 20
+	streamSize   = 2 << 20
 	liveFactor   = 2               // how much more it may hold before a live publisher lets go of a reader
 	patience     = 2 * time.Second // how long a publisher waits for a reader that takes nothing
 )

@@ -32,6 +32,8 @@ func (t *table) close() error                { return t.db.Close() }
 
 func (t *table) Parked(ctx context.Context) ([]readmodels.Parked, error) { return t.db.Parked(ctx) }
 
+func (t *table) CountParked(ctx context.Context) (int, error) { return t.db.CountParked(ctx) }
+
 func (t *table) apply(ctx context.Context, batches []batch) error {
 	return t.writing.apply(ctx, batches)
 }

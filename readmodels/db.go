@@ -36,6 +36,7 @@ type DB struct {
 	readers    int
 
 	changing  sync.Mutex // held while the serving file changes
+	closed    bool
 	serving   atomic.Pointer[file]
 	build     int // the highest build number given to a file
 	watermark Watermark
@@ -215,8 +216,30 @@ func (d *DB) Parked(ctx context.Context) (parked []Parked, err error) {
 	return parked, err
 }
 
-// Close waits for readers and closes the file.
-func (d *DB) Close() error { return d.serving.Load().close() }
+// CountParked is the number of events that could not be applied.
+func (d *DB) CountParked(ctx context.Context) (n int, err error) {
+	err = d.View(ctx, func(tx *Tx) error {
+		for row, err := range tx.Query("SELECT count(*) FROM parked") {
+			if err != nil {
+				return err
+			}
+			n = row.Int(0)
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Close waits for readers and closes the file. Closing again does nothing.
+func (d *DB) Close() error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	return d.serving.Load().close()
+}
 
 // Build is a file that is being filled beside the one that serves.
 type Build struct {

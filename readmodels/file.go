@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"strandline/domain"
@@ -23,6 +24,8 @@ type file struct {
 	readers chan *sqlite.Conn // as many as may be open; nil ones are opened when they are needed
 	at      domain.Position   // checkpoint, under writing
 
+	damage atomic.Pointer[error] // found by a reader
+
 	generation, serving string // as found when it was opened
 }
 
@@ -31,7 +34,7 @@ type file struct {
 const (
 	writerSetup = `PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4096;
 PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=16777216;`
-	readerSetup = `PRAGMA cache_size=-2048; PRAGMA temp_store=MEMORY; PRAGMA query_only=1;`
+	readerSetup = `PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA query_only=1;`
 	busyTimeout = 5 * time.Second
 
 	ownTables = `
@@ -159,6 +162,9 @@ func (f *file) update(ctx context.Context, checkpoint domain.Position, write fun
 	if f.writer == nil {
 		return errClosed
 	}
+	if damage := f.damage.Load(); damage != nil {
+		return *damage
+	}
 	tx := &Tx{f.writer, "BEGIN IMMEDIATE"}
 	defer f.rollBack()
 	if err := write(tx); err != nil {
@@ -172,7 +178,8 @@ func (f *file) update(ctx context.Context, checkpoint domain.Position, write fun
 		return err
 	}
 	f.at, f.passed = checkpoint, 0
-	return f.boundWAL()
+	f.boundWAL()
+	return nil
 }
 
 // passes is how many updates that touched nothing may go by before the checkpoint is written: those that a restart may
@@ -194,23 +201,16 @@ func (f *file) rollBack() {
 }
 
 // boundWAL cuts the write-ahead log when readers who overlap have kept SQLite from doing so for long. It looks once in
-// a while only, and gives up after the busy time-out.
-func (f *file) boundWAL() error {
-	const every, limit = 256, 128 << 20
+// a while only. Where it fails, which is where readers never end or the disk fails, later commits will tell.
+func (f *file) boundWAL() {
+	const every, limit = 256, 64 << 20
 	f.commits++
 	if f.commits%every != 0 {
-		return nil
+		return
 	}
-	info, err := os.Stat(f.path + "-wal")
-	if err != nil || info.Size() < limit {
-		return nil
+	if info, err := os.Stat(f.path + "-wal"); err == nil && info.Size() > limit {
+		f.writer.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
 	}
-	for _, err := range f.writer.Query("PRAGMA wal_checkpoint(TRUNCATE)") {
-		if err != nil {
-			return fmt.Errorf("cut the write-ahead log of %s: %w", f.path, err)
-		}
-	}
-	return nil
 }
 
 // view runs read on one of the reading connections, in a transaction: all its queries see the same state.
@@ -230,7 +230,11 @@ func (f *file) view(ctx context.Context, read func(*Tx) error) error {
 			conn.Exec("COMMIT")
 		}
 	}()
-	return read(&Tx{conn, "BEGIN"})
+	err = read(&Tx{conn, "BEGIN"})
+	if IsDamage(err) {
+		f.damage.Store(&err) // the next update reports it to who can build the file again
+	}
+	return err
 }
 
 func (f *file) reader(ctx context.Context) (*sqlite.Conn, error) {

@@ -31,7 +31,7 @@ var (
 	errNoObject      = &refusal{"404.resource-not-found", domain.ErrNotFound}
 	errNoTag         = &refusal{"404.object-not-found", domain.ErrNotFound}
 	errNoIndex       = &refusal{"404.specified-index-not-found", domain.ErrNotFound}
-	errUnimplemented = &refusal{"503.unimplemented", domain.ErrUnavailable}
+	errUnimplemented = &refusal{"503.unimplemented", domain.ErrRejected}
 )
 
 // codes are the codes of errors that are not refusals, the most particular first: those of the contract, then those of

@@ -122,6 +122,7 @@ func setBody(r *http.Request, body any) error {
 
 // problem is how the native API and, in its second half, the LAMP dialect say that they refuse.
 type problem struct {
+	Title  string `json:"title"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy"`
 	Error  string `json:"error"`
@@ -133,9 +134,9 @@ func refusal(answer *http.Response) error {
 	// A body that is not JSON has nothing more to tell than the status.
 	_ = json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&p)
 	text := "the server answered " + answer.Status
-	for _, more := range []string{p.Error, p.Detail, p.Remedy} {
+	for _, more := range []string{p.Error, p.Title, p.Detail, p.Remedy} {
 		if more != "" {
-			text += ": " + more
+			text += "; " + more
 		}
 	}
 	return exitWith(exitRefused, errors.New(text))

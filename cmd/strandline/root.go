@@ -123,6 +123,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 		return nil
 	}
 	err := fmt.Errorf("there is no command %q", args[0])
+	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w, did you mean %s?", err, strings.Join(near, " or "))
 	}

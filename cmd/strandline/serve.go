@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,94 +100,129 @@ func (o *serve) check(log *slog.Logger) error {
 	return exitWith(exitUsage, fmt.Errorf("--durability is disk or none, not %q", o.durability))
 }
 
-// sockets are the listeners and what is known of them.
-type sockets struct {
-	plain, tls net.Listener
-	urls       []string
-	server     *http.Server
+// socket is a listener with its server. Each has a server of its own, because net/http settles which protocols a server
+// speaks when it first serves, and HTTP/2 is spoken over TLS only.
+type socket struct {
+	net.Listener
+	url    string
+	server *http.Server
+	tls    bool
 }
 
-// open takes the addresses, so that a port in use is found before anything else happens.
-func (o *serve) open() (s *sockets, err error) {
-	s = &sockets{server: &http.Server{
+func newSocket(l net.Listener, config *tls.Config) *socket {
+	s := &socket{Listener: l, url: "http://" + l.Addr().String(), tls: config != nil, server: &http.Server{
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       requestTime,
 		WriteTimeout:      requestTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
+		TLSConfig:         config,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // broken handshakes are the clients' affair
 	}}
-	if s.plain, err = listenPlain(o.listen); err != nil {
-		return nil, err
+	if s.tls {
+		s.url = "https://" + l.Addr().String()
 	}
-	s.urls = append(s.urls, "http://"+s.plain.Addr().String())
-	if o.listenTLS == "" {
-		return s, nil
-	}
-	if err := s.openTLS(o); err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
+	return s
 }
 
-func (s *sockets) openTLS(o *serve) (err error) {
+// serve answers requests until the server is stopped.
+func (s *socket) serve(handler http.Handler, places chan struct{}) error {
+	s.server.Handler = handler
+	if s.tls {
+		return s.server.ServeTLS(capConnections(s.Listener, places), "", "")
+	}
+	return s.server.Serve(capConnections(s.Listener, places))
+}
+
+// sockets are all that a node listens on, plain HTTP first.
+type sockets []*socket
+
+// open takes the addresses, so that a port in use is found before anything else happens.
+func (o *serve) open() (all sockets, err error) {
+	plain, err := listenPlain(o.listen)
+	if err != nil {
+		return nil, err
+	}
+	all = sockets{newSocket(plain, nil)}
+	if o.listenTLS == "" {
+		return all, nil
+	}
+	encrypted, err := o.openTLS()
+	if err != nil {
+		all.close()
+		return nil, err
+	}
+	return append(all, encrypted), nil
+}
+
+func (o *serve) openTLS() (*socket, error) {
 	host, _, err := net.SplitHostPort(o.listenTLS)
 	if err != nil {
-		return exitWith(exitUsage, fmt.Errorf("--listen-tls %s: %w; write it as 0.0.0.0:8443", o.listenTLS, err))
+		return nil, exitWith(exitUsage, fmt.Errorf("--listen-tls %s: %w; write it as 0.0.0.0:8443", o.listenTLS, err))
 	}
-	if s.server.TLSConfig, err = certificates(o.certFile, o.keyFile, filepath.Join(o.data, "tls"), host); err != nil {
-		return err
+	config, err := certificates(o.certFile, o.keyFile, filepath.Join(o.data, "tls"), host)
+	if err != nil {
+		return nil, err
 	}
-	if s.tls, err = listen("--listen-tls", o.listenTLS); err != nil {
-		return err
+	l, err := listen("--listen-tls", o.listenTLS)
+	if err != nil {
+		return nil, err
 	}
-	s.urls = append(s.urls, "https://"+s.tls.Addr().String())
-	return nil
+	return newSocket(l, config), nil
 }
 
-func (s *sockets) close() {
-	for _, l := range []net.Listener{s.plain, s.tls} {
-		if l != nil {
-			l.Close()
-		}
+func (all sockets) urls() (urls []string) {
+	for _, s := range all {
+		urls = append(urls, s.url)
+	}
+	return urls
+}
+
+// close cuts everybody off.
+func (all sockets) close() {
+	for _, s := range all {
+		s.server.Close()
+		s.Listener.Close()
 	}
 }
 
 // serve answers requests until ctx ends or the event store fails.
-func (o *serve) serve(ctx context.Context, n *node, s *sockets, io streams, log *slog.Logger) error {
-	s.server.Handler = n.http
-	places := make(chan struct{}, mostConnections)
-	failed := make(chan error, 2)
-	go func() { failed <- s.server.Serve(capConnections(s.plain, places)) }()
-	if s.tls != nil {
-		go func() { failed <- s.server.ServeTLS(capConnections(s.tls, places), "", "") }()
+func (o *serve) serve(ctx context.Context, n *node, all sockets, io streams, log *slog.Logger) error {
+	places, ended := make(chan struct{}, mostConnections), make(chan error, len(all))
+	for _, s := range all {
+		go func() { ended <- s.serve(n.http, places) }()
 	}
 	debug.FreeOSMemory() // what starting took is not needed for serving
-	if _, err := fmt.Fprintln(io.out, "ready", strings.Join(s.urls, " ")); err != nil {
+	if _, err := fmt.Fprintln(io.out, "ready", strings.Join(all.urls(), " ")); err != nil {
 		return fmt.Errorf("say that the server is ready: %w", err)
 	}
 	if o.demo {
-		o.demonstrate(ctx, n, s.urls, io, log)
+		o.demonstrate(ctx, n, all.urls(), io, log)
 	}
 	select {
 	case <-ctx.Done():
-		return s.stop(n)
+		return all.stop(n)
 	case <-n.log.Failed():
-		s.server.Close()
+		all.close()
 		return exitWith(exitStore, fmt.Errorf("%w; check the disk, then start again: what was answered is kept", n.log.Err()))
-	case err := <-failed:
+	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)
 	}
 }
 
 // stop finishes what was accepted.
-func (s *sockets) stop(n *node) error {
+func (all sockets) stop(n *node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	n.native.Stop()
-	if err := s.server.Shutdown(ctx); err != nil {
-		s.server.Close()
+	var stopping sync.WaitGroup
+	failed := make([]error, len(all))
+	for i, s := range all {
+		stopping.Go(func() { failed[i] = s.server.Shutdown(ctx) })
+	}
+	stopping.Wait()
+	if err := errors.Join(failed...); err != nil {
+		all.close()
 		return fmt.Errorf("requests were still under way %s after the signal to stop, and have been cut off: %w", stopTime, err)
 	}
 	return nil

@@ -35,7 +35,7 @@ func (m *memory) Version() int                { return directory.Version }
 func (m *memory) Checkpoint() domain.Position { return m.directory.Checkpoint() }
 func (m *memory) Stalled() error              { return m.directory.Stalled() }
 func (m *memory) stall(reason error)          { m.directory.Stall(reason) }
-func (m *memory) close() error                { return m.save() }
+func (m *memory) close() error                { return m.tidy() }
 
 func (m *memory) Parked(context.Context) ([]readmodels.Parked, error) {
 	return m.directory.Parked(), nil
@@ -56,8 +56,8 @@ func (m *memory) apply(_ context.Context, batches []batch) error {
 	return nil
 }
 
-// save writes a snapshot if the directory has moved on since the last one.
-func (m *memory) save() error {
+// tidy writes a snapshot if the directory has moved on since the last one.
+func (m *memory) tidy() error {
 	at := m.Checkpoint()
 	if at == m.saved {
 		return nil

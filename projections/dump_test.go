@@ -159,7 +159,7 @@ func catchUp(t *testing.T, dir string, feed *sliced, rebuild bool) {
 	all, _ := models(t, dir)
 	r, stop := run(t, feed, feed.decode, all...)
 	defer stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, m := range all {
 		for m.Checkpoint() != feed.head(t) && ctx.Err() == nil {

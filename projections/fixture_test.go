@@ -156,7 +156,7 @@ func wait(t testing.TB, w interface {
 	Wait(ctx context.Context, position domain.Position) error
 }, at domain.Position) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := w.Wait(ctx, at); err != nil {
 		t.Fatalf("wait for %s: %v", at, err)

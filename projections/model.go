@@ -32,7 +32,8 @@ type Model interface {
 	// apart begins an empty one in folder dir, without any link to this one.
 	apart(dir string) (Model, error)
 	dump(ctx context.Context, w io.Writer) error
-	save() error
+	// tidy is called now and then: it saves what is in memory only, or gives back memory that is not needed.
+	tidy() error
 	close() error
 }
 

@@ -16,7 +16,7 @@ import (
 type Runner struct {
 	source    source
 	log       *slog.Logger
-	saveEvery time.Duration
+	tidyEvery time.Duration
 	stream    *stream
 	consumers []*consumer
 }
@@ -27,12 +27,12 @@ type Option func(*Runner)
 // WithLogger sets where stalls are reported. The default is nowhere.
 func WithLogger(l *slog.Logger) Option { return func(r *Runner) { r.log = l } }
 
-// WithSnapshots sets how often the directory is saved. The default is every 30 seconds.
-func WithSnapshots(every time.Duration) Option { return func(r *Runner) { r.saveEvery = every } }
+// WithTidying sets how often the directory is saved and unused memory is given back. The default is every 30 seconds.
+func WithTidying(every time.Duration) Option { return func(r *Runner) { r.tidyEvery = every } }
 
 // New returns a Runner for models, which it closes at the end of Run.
 func New(feed Feed, decode Decode, models []Model, options ...Option) *Runner {
-	r := &Runner{source: source{feed, decode}, log: slog.New(slog.DiscardHandler), saveEvery: 30 * time.Second}
+	r := &Runner{source: source{feed, decode}, log: slog.New(slog.DiscardHandler), tidyEvery: 30 * time.Second}
 	for _, option := range options {
 		option(r)
 	}
@@ -61,7 +61,7 @@ func start(models []Model) domain.Position {
 func (r *Runner) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { r.publish(ctx) })
-	running.Go(func() { r.snapshots(ctx) })
+	running.Go(func() { r.tidy(ctx) })
 	for _, c := range r.consumers {
 		running.Go(func() { c.run(ctx) })
 	}
@@ -104,9 +104,9 @@ func (r *Runner) publishFrom(ctx context.Context, after domain.Position) error {
 	return fmt.Errorf("%w: the feed has ended", domain.ErrUnavailable)
 }
 
-// snapshots saves what is kept in memory only.
-func (r *Runner) snapshots(ctx context.Context) {
-	ticker := time.NewTicker(r.saveEvery)
+// tidy saves what is kept in memory only, and gives back memory.
+func (r *Runner) tidy(ctx context.Context) {
+	ticker := time.NewTicker(r.tidyEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -115,7 +115,7 @@ func (r *Runner) snapshots(ctx context.Context) {
 			return
 		}
 		for _, c := range r.consumers {
-			if err := c.model.save(); err != nil {
+			if err := c.model.tidy(); err != nil {
 				r.log.Error("read model cannot be saved: it will be read from the log at the next start",
 					"projection", c.model.Name(), "error", err)
 			}

@@ -165,7 +165,7 @@ func TestAHangingProjectionIsLeftBehindByAFlood(t *testing.T) {
 	})
 	slowDB, slowModel := table(t, t.TempDir(), slow)
 	fastDB, fastModel := table(t, t.TempDir(), trace("fast", nil))
-	f := flood{of: 40_000}
+	f := flood{of: 20_000}
 	run(t, f, decode, slowModel, fastModel)
 	wait(t, fastDB, at(f.of))
 	close(release)
@@ -183,7 +183,7 @@ func TestDecodingIsSharedByThoseWhoBeginTogether(t *testing.T) {
 	}
 	one, oneModel := table(t, t.TempDir(), trace("one", nil))
 	two, twoModel := table(t, t.TempDir(), trace("two", nil))
-	f := flood{of: 60_000}
+	f := flood{of: 25_000}
 	run(t, f, decode, oneModel, twoModel)
 	wait(t, one, at(f.of))
 	wait(t, two, at(f.of))
@@ -241,7 +241,7 @@ func TestTroubleOfTheMachineStallsAndIsRetried(t *testing.T) {
 	})
 	db, m := table(t, t.TempDir(), p)
 	r, _ := run(t, l, l.decode, m)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for err := error(nil); !errors.Is(err, readmodels.ErrStalled); err = db.Wait(ctx, l.head(t)) {
 		if ctx.Err() != nil {
@@ -356,7 +356,7 @@ func TestAFullDiskStallsUntilThereIsRoom(t *testing.T) {
 // waitThroughStalls waits until a read model is at a position, whatever fails in between.
 func waitThroughStalls(t *testing.T, db *readmodels.DB, at domain.Position) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for db.Wait(ctx, at) != nil {
 		if ctx.Err() != nil {

@@ -27,12 +27,16 @@ func (t *table) Version() int                { return t.projection.Schema.Versio
 func (t *table) Checkpoint() domain.Position { return t.db.Checkpoint() }
 func (t *table) Stalled() error              { return t.db.Stalled() }
 func (t *table) stall(reason error)          { t.db.Stall(reason) }
-func (t *table) save() error                 { return nil }
 func (t *table) close() error                { return t.db.Close() }
 
 func (t *table) Parked(ctx context.Context) ([]readmodels.Parked, error) { return t.db.Parked(ctx) }
 
 func (t *table) CountParked(ctx context.Context) (int, error) { return t.db.CountParked(ctx) }
+
+func (t *table) tidy() error {
+	t.db.Rest()
+	return nil
+}
 
 func (t *table) apply(ctx context.Context, batches []batch) error {
 	return t.writing.apply(ctx, batches)

@@ -216,6 +216,9 @@ func (d *DB) Parked(ctx context.Context) (parked []Parked, err error) {
 	return parked, err
 }
 
+// Rest gives back the memory of readers if there have been none since the last call.
+func (d *DB) Rest() { d.serving.Load().rest() }
+
 // CountParked is the number of events that could not be applied.
 func (d *DB) CountParked(ctx context.Context) (n int, err error) {
 	err = d.View(ctx, func(tx *Tx) error {

@@ -208,6 +208,45 @@ func TestAnAttemptThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestReadersComeBackAfterARest(t *testing.T) {
+	db := open(t, t.TempDir(), notes, "g")
+	defer db.Close()
+	write(t, db, 1, "one")
+	var resting sync.WaitGroup
+	resting.Go(func() {
+		for range 100 {
+			db.Rest()
+		}
+	})
+	for range 100 {
+		if got := texts(t, db); got != "[one]" {
+			t.Errorf("notes = %s, want [one]", got)
+		}
+	}
+	resting.Wait()
+}
+
+func TestACheckpointThatMovedAloneIsKeptAtClose(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, notes, "g")
+	write(t, db, 1, "one")
+	for n := range uint64(5000) {
+		if err := db.Update(t.Context(), at(n+2), func(*readmodels.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.Close()
+	db.Close()
+	if err := db.Update(t.Context(), at(9999), func(*readmodels.Tx) error { return nil }); !errors.Is(err, domain.ErrUnavailable) {
+		t.Errorf("Update after Close = %v, want unavailable", err)
+	}
+	db = open(t, dir, notes, "g")
+	defer db.Close()
+	if db.Checkpoint() != at(5001) {
+		t.Errorf("checkpoint %s, want %s", db.Checkpoint(), at(5001))
+	}
+}
+
 func TestViewMayNotWrite(t *testing.T) {
 	db := open(t, t.TempDir(), notes, "g")
 	defer db.Close()

@@ -219,6 +219,7 @@ func (f *file) view(ctx context.Context, read func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
+	f.used.Store(true)
 	defer func() { f.readers <- conn }()
 	if conn == nil {
 		if conn, err = f.openReader(); err != nil {
@@ -260,6 +261,27 @@ func (f *file) openReader() (*sqlite.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// rest closes the reading connections if nobody has used one since the last call: each holds on to its cache.
+func (f *file) rest() {
+	if f.used.Swap(false) {
+		return
+	}
+	for range cap(f.readers) {
+		select {
+		case conn, open := <-f.readers:
+			if !open {
+				return
+			}
+			if conn != nil {
+				conn.Close()
+			}
+			f.readers <- nil
+		default:
+			return
+		}
+	}
 }
 
 // close waits for those who read, writes the checkpoint if it has moved since, and closes all connections.

@@ -25,6 +25,7 @@ type file struct {
 	at      domain.Position   // checkpoint, under writing
 
 	damage atomic.Pointer[error] // found by a reader
+	used   atomic.Bool           // by readers since the last rest
 
 	generation, serving string // as found when it was opened
 }

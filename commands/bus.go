@@ -91,7 +91,8 @@ func (b *Bus) Do(ctx context.Context, permit Permit, meta Meta, cmd domain.Comma
 	if err := permit.covers(cmd); err != nil {
 		return Receipt{}, err
 	}
-	j, err := b.newJob(permit, meta, cmd)
+	meta.Principal = permit.principal
+	j, err := b.newJob(meta, cmd)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -107,7 +108,7 @@ func (b *Bus) retry(attempt func() (Receipt, error)) (Receipt, error) {
 			return receipt, err
 		}
 		if n == b.retries {
-			return Receipt{}, fmt.Errorf("%w: others wrote to %s at the same time, %d times over: %w", domain.ErrUnavailable, moved.Stream, n+1, err)
+			return Receipt{}, fmt.Errorf("%w: others wrote to %s at the same time, %d times over: %v", domain.ErrUnavailable, moved.Stream, n+1, err)
 		}
 	}
 }

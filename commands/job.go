@@ -10,8 +10,8 @@ import (
 // job is one command on its way, with the ids of all that it causes. Another attempt at it uses the same ids.
 type job struct {
 	bus     *Bus
+	cmd     domain.Command
 	stream  string
-	about   about
 	request domain.Request
 	key     string            // the client's idempotency key, empty if none
 	seed    [sha256.Size]byte // of all ids, if there is a key
@@ -19,9 +19,9 @@ type job struct {
 	drawn   []domain.ID       // ids of its events, as far as they have been needed, if there is no key
 }
 
-func (b *Bus) newJob(permit Permit, meta Meta, cmd domain.Command) (*job, error) {
-	j := &job{bus: b, stream: cmd.Stream(), request: meta.Details, key: meta.IdempotencyKey}
-	meta.Principal = permit.principal
+// newJob makes the job of a command that comes with meta, whose Principal has been seen to.
+func (b *Bus) newJob(meta Meta, cmd domain.Command) (*job, error) {
+	j := &job{bus: b, cmd: cmd, stream: cmd.Stream(), request: meta.Details, key: meta.IdempotencyKey}
 	env, err := b.envelope(meta)
 	if err != nil {
 		return nil, err
@@ -32,8 +32,7 @@ func (b *Bus) newJob(permit Permit, meta Meta, cmd domain.Command) (*job, error)
 		return nil, err
 	}
 	j.env.Causation = j.env.CommandID
-	j.about, err = b.aboutCommand(cmd, nil)
-	return j, err
+	return j, nil
 }
 
 // identify gives the command its id.

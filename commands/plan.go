@@ -19,7 +19,8 @@ func (b *Bus) DoPlan(ctx context.Context, permit Permit, meta Meta, first domain
 	if err := permit.covers(first); err != nil {
 		return Receipt{}, err
 	}
-	j, err := b.newJob(permit, meta, first)
+	meta.Principal = permit.principal
+	j, err := b.newJob(meta, first)
 	if err != nil {
 		return Receipt{}, err
 	}

@@ -73,7 +73,7 @@ type Keys interface {
 // Owners of keys that are nobody's in particular.
 const (
 	Installation = "installation"
-	AuditTrail   = "audit"
+	AuditTrail   = "audit" // followed by "-" and the day (YYYYMMDD): access events have a key for each day
 )
 
 // Directory knows the tree, the credentials and the grants, as of the events it has seen, without I/O.

@@ -18,8 +18,27 @@ func (e *IdempotencyMismatchError) Error() string {
 // Unwrap makes a mismatch an invalid request.
 func (e *IdempotencyMismatchError) Unwrap() error { return domain.ErrInvalid }
 
+// Earlier tells what a command did when the same request came before, under the same idempotency key; false if it did
+// not. It needs no permit, since only the same principal has the same keys: so a removal can be repeated although what
+// it removed cannot be seen any more, and a dialect asks this where Permit has answered domain.ErrNotFound.
+func (b *Bus) Earlier(ctx context.Context, meta Meta, cmd domain.Command) (Receipt, bool, error) {
+	j, err := b.newJob(meta, cmd)
+	if err != nil {
+		return Receipt{}, false, err
+	}
+	return b.repeated(ctx, j)
+}
+
 // repeated finds out whether the job was done before, under its idempotency key, and what came of it.
 func (b *Bus) repeated(ctx context.Context, j *job) (Receipt, bool, error) {
+	if j.key == "" {
+		return Receipt{}, false, nil
+	}
+	return b.told(ctx, j)
+}
+
+// told is what the job was told before.
+func (b *Bus) told(ctx context.Context, j *job) (Receipt, bool, error) {
 	first, found, err := b.first(ctx, j)
 	if !found || err != nil {
 		return Receipt{}, false, err

@@ -178,3 +178,56 @@ func TestRepeatingNeverChangesAnything(t *testing.T) {
 		}
 	})
 }
+
+func TestRemovalCanBeRepeated(t *testing.T) {
+	w := newWorld(t).settle()
+	ctx := context.Background()
+	cmd := registry.Remove{Key: participant, Kind: registry.Participant, ID: participant}
+	m := meta("key", 1)
+	m.Principal = as(study)
+	if _, found, err := w.bus.Earlier(ctx, m, cmd); found || err != nil {
+		t.Errorf("before: %v, %v", found, err)
+	}
+	first, err := w.bus.Do(ctx, w.permit(m.Principal, policy.ParticipantDelete, participant), m, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.follow()
+	if _, err := w.bus.Permit(m.Principal, policy.ParticipantDelete, policy.Object{ID: participant}); !errors.Is(err, domain.ErrNotFound) {
+		t.Errorf("Permit = %v", err)
+	}
+	again, found, err := w.bus.Earlier(ctx, m, cmd)
+	if !found || err != nil || again.Position != first.Position {
+		t.Errorf("Earlier = %+v, %v, %v; first %+v", again, found, err, first)
+	}
+	m.Digest[0]++
+	if _, _, err := w.bus.Earlier(ctx, m, cmd); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("with another body: %v", err)
+	}
+	m.Principal = as(researcher)
+	if _, found, err := w.bus.Earlier(ctx, m, cmd); found || err != nil {
+		t.Errorf("for somebody else: %v, %v", found, err)
+	}
+}
+
+func TestLargeValueRepeatedAfterACrash(t *testing.T) {
+	for _, cmd := range []domain.Command{observed(incompressible(5 << 19)), attach(participant, "k", incompressible(5<<19))} {
+		w := newWorld(t).settle()
+		w.store = &breaking{w.disk, 2}
+		w.restart()
+		if _, err := w.bus.Do(context.Background(), w.bus.System(), meta("key", 1), cmd); !errors.Is(err, errKilled) {
+			t.Fatalf("Do = %v", err)
+		}
+		w.store = w.disk
+		w.restart()
+		for _, repeated := range []bool{false, true} {
+			receipt, err := w.bus.Do(context.Background(), w.bus.System(), meta("key", 1), cmd)
+			if err != nil || receipt.Repeated != repeated || receipt.Position != w.last().Position || len(receipt.Events) != 1 {
+				t.Errorf("again = %+v, %v", receipt, err)
+			}
+		}
+		if got := len(w.log()); got != 6 || w.last().Event == nil {
+			t.Errorf("%d events, the last %+v", got, w.last().Event)
+		}
+	}
+}

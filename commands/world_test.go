@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"slices"
 	"testing"
 	"time"
 
@@ -87,14 +86,17 @@ func (w *world) decode(r domain.Record) domain.Recorded {
 }
 
 // log is everything that has been recorded, without parts.
-func (w *world) log() []domain.Recorded {
+func (w *world) log() []domain.Recorded { return w.since(domain.Position{}) }
+
+// since is what has been recorded after a position.
+func (w *world) since(at domain.Position) []domain.Recorded {
 	w.t.Helper()
 	var all []domain.Recorded
-	for r, err := range w.disk.ReadAll(context.Background(), domain.Position{}, 0, commands.Forwards) {
+	for r, err := range w.disk.ReadAll(context.Background(), at, 0, commands.Forwards) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if r.ContentType != domain.Part {
+		if at.Before(r.Position) && r.ContentType != domain.Part {
 			all = append(all, w.decode(r))
 		}
 	}
@@ -121,9 +123,7 @@ func (w *world) last() domain.Recorded {
 // follow brings the directory to the head.
 func (w *world) follow() {
 	w.t.Helper()
-	at := w.directory.Checkpoint()
-	fresh := slices.DeleteFunc(w.log(), func(r domain.Recorded) bool { return !at.Before(r.Position) })
-	if len(fresh) > 0 {
+	if fresh := w.since(w.directory.Checkpoint()); len(fresh) > 0 {
 		w.directory.Update(fresh[len(fresh)-1].Position, fresh)
 	}
 }

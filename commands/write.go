@@ -43,12 +43,16 @@ func (b *Bus) append(ctx context.Context, j *job, expected domain.Expected, even
 
 // envelopeOf is the envelope of the job's n-th event.
 func (b *Bus) envelopeOf(ctx context.Context, j *job, n int) (env domain.Envelope, err error) {
+	about, err := b.aboutCommand(j.cmd, nil)
+	if err != nil {
+		return env, err
+	}
 	env = j.env
-	env.Subject = j.about.subject
+	env.Subject = about.subject
 	if env.ID, err = j.id(n); err != nil {
 		return env, err
 	}
-	env.Key, err = b.keys.KeyFor(ctx, j.about.owner)
+	env.Key, err = b.keys.KeyFor(ctx, about.owner)
 	return env, err
 }
 

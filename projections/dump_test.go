@@ -82,6 +82,7 @@ func sums(t *testing.T, l *log, s setting, middle domain.Position) map[string]st
 	}
 	catchUp(t, dir, &sliced{log: l, size: s.batch, left: -1}, s.rebuild)
 	found := map[string]string{}
+	merged(t, dir)
 	all, closeAll := models(t, dir)
 	defer closeAll()
 	for _, m := range all {
@@ -115,7 +116,6 @@ func models(t *testing.T, dir string) (all []projections.Model, closeAll func())
 		all, open = append(all, m), append(open, db)
 	}
 	return all, func() {
-		merged(t, open[1])
 		for _, db := range open {
 			db.Close()
 		}
@@ -123,8 +123,10 @@ func models(t *testing.T, dir string) (all []projections.Model, closeAll func())
 }
 
 // merged fails if no chunks of series have been merged: rows that are gone have been.
-func merged(t *testing.T, series *readmodels.DB) {
+func merged(t *testing.T, dir string) {
 	t.Helper()
+	series, _ := table(t, dir, projections.Series())
+	defer series.Close()
 	err := series.View(t.Context(), func(tx *readmodels.Tx) error {
 		for row, err := range tx.Query("SELECT count(*), max(id), max(class) FROM chunk") {
 			if err != nil {

@@ -23,7 +23,8 @@ import (
 const (
 	participants = 100
 	sensors      = 10
-	perTx        = 4096 // events in a transaction of a rebuild, as in projections
+	perTx        = 4096 // events in a transaction of a rebuild: what projections take at once
+	batchesPerTx = 800  // of 100 samples: 4 MiB of them
 )
 
 // load makes events one after the other: number n is of participant n mod 100.
@@ -145,10 +146,10 @@ func BenchmarkRebuildSingle(b *testing.B) {
 // BenchmarkRebuildBatches compares a rebuild from batches of 100 with only decoding them, in turns.
 func BenchmarkRebuildBatches(b *testing.B) {
 	for b.Loop() {
-		w, l, n := newWorld(b), newLoad(100, 0), million()/20
+		w, l, n := newWorld(b), newLoad(100, 0), million()/5
 		var ours, decoding time.Duration
 		for done := 0; done < n; {
-			stored := encode(b, l.events(done, min(done+perTx/16, n)))
+			stored := encode(b, l.events(done, min(done+batchesPerTx, n)))
 			start := time.Now()
 			events := decode(b, stored, done)
 			decoding += time.Since(start)

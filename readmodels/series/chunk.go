@@ -12,7 +12,6 @@ const (
 	fullSize    = 64 << 10
 	fullClass   = 3
 	mergeFactor = 8
-	zstdSize    = 8 << 10 // smaller ones stay plain: they will soon be merged
 )
 
 // place is where a chunk belongs.
@@ -25,42 +24,50 @@ func (w *Writer) settle(tx *readmodels.Tx, s *stream) error {
 		return err
 	}
 	for _, group := range groups(s.id, entries) {
-		if err := w.insert(tx, group.place, group.entries); err != nil {
+		if err := w.insert(tx, group.place, group.entries, false); err != nil {
 			return err
 		}
+	}
+	if cap(w.read) > 2*freshSize {
+		w.read = nil
 	}
 	return nil
 }
 
-// takeFresh removes and returns all fresh samples of a stream, in the order of arrival.
-func (w *Writer) takeFresh(tx *readmodels.Tx, s *stream) (entries []entry, err error) {
-	if s.stored {
-		if entries, err = readFresh(tx, w.blocks, s.id); err != nil {
+// takeFresh removes and returns all fresh samples of a stream, in the order of arrival. Values are good until it is called
+// again.
+func (w *Writer) takeFresh(tx *readmodels.Tx, s *stream) ([]entry, error) {
+	entries := make([]entry, 0, s.fresh.samples)
+	if s.stored > 0 {
+		var err error
+		if w.read, entries, err = readFresh(tx, w.blocks, s.id, w.read[:0], entries); err != nil {
 			return nil, err
 		}
-		if err := tx.Exec("DELETE FROM fresh WHERE stream = ?", s.id); err != nil {
+		if err := tx.Exec("DELETE FROM fresh WHERE id >= ? AND id < ?", freshID(s.id, 0), freshID(s.id+1, 0)); err != nil {
 			return nil, err
 		}
 	}
-	for i := range s.pending {
-		w.pending -= s.pending[i].size()
-	}
+	w.pending -= measure(s.pending).size
 	entries = append(entries, s.pending...)
-	s.pending, s.stored, s.fresh = nil, false, tally{}
+	s.pending, s.stored, s.fresh = nil, 0, tally{}
 	return entries, nil
 }
 
-// readFresh returns the fresh samples of a stream that are in the file, in the order of arrival.
-func readFresh(tx *readmodels.Tx, b *blocks, stream int64) (entries []entry, err error) {
-	for row, err := range tx.Query("SELECT block FROM fresh WHERE stream = ? ORDER BY last", stream) {
+// readFresh appends the fresh samples of a stream that are in the file, in the order of arrival. Their values lie in
+// buffer, which it appends to.
+func readFresh(tx *readmodels.Tx, b *blocks, stream int64, buffer []byte, entries []entry) ([]byte, []entry, error) {
+	for row, err := range tx.Query("SELECT block FROM fresh WHERE id >= ? AND id < ? ORDER BY id",
+		freshID(stream, 0), freshID(stream+1, 0)) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if entries, err = b.decode(entries, row.Blob(0)); err != nil {
-			return nil, err
+		start := len(buffer)
+		buffer = append(buffer, row.Raw(0)...)
+		if entries, err = b.decode(entries, buffer[start:]); err != nil {
+			return nil, nil, err
 		}
 	}
-	return entries, nil
+	return buffer, entries, nil
 }
 
 // group is samples of one place, sorted.
@@ -71,21 +78,15 @@ type group struct {
 
 // groups sorts samples of one stream by place, and within by time.
 func groups(stream int64, entries []entry) []group {
-	var all []group
-	index := map[place]int{}
-	last := -1
+	all, of := assign(stream, entries)
+	sorted := make([]entry, len(entries))
+	for i, n := 0, 0; i < len(all); i++ {
+		room := len(all[i].entries)
+		all[i].entries = sorted[n : n : n+room]
+		n += room
+	}
 	for i := range entries {
-		at := place{stream, entries[i].series, entries[i].bucket()}
-		if last < 0 || all[last].place != at {
-			found, ok := index[at]
-			if !ok {
-				found = len(all)
-				index[at] = found
-				all = append(all, group{place: at})
-			}
-			last = found
-		}
-		all[last].entries = append(all[last].entries, entries[i])
+		all[of[i]].entries = append(all[of[i]].entries, entries[i])
 	}
 	slices.SortFunc(all, func(a, b group) int {
 		return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(a.bucket, b.bucket))
@@ -94,6 +95,28 @@ func groups(stream int64, entries []entry) []group {
 		sortEntries(g.entries)
 	}
 	return all
+}
+
+// assign tells the places of entries, each with as many entries as belong to it, and for each entry the number of its.
+func assign(stream int64, entries []entry) (all []group, of []int32) {
+	of = make([]int32, len(entries))
+	known := map[place]int32{}
+	last := int32(-1)
+	for i := range entries {
+		at := place{stream, entries[i].series, entries[i].bucket()}
+		if last < 0 || all[last].place != at {
+			n, found := known[at]
+			if !found {
+				n = int32(len(all))
+				known[at] = n
+				all = append(all, group{place: at})
+			}
+			last = n
+		}
+		of[i] = last
+		all[last].entries = entries[:len(all[last].entries)+1]
+	}
+	return all, of
 }
 
 // sortEntries sorts by time; most come sorted.
@@ -106,11 +129,12 @@ func sortEntries(entries []entry) {
 	}
 }
 
-// insert writes sorted samples of one place as chunks, and merges those of the same class when they are enough.
-func (w *Writer) insert(tx *readmodels.Tx, at place, entries []entry) error {
+// insert writes sorted samples of one place as chunks, and merges those of the same class when they are enough. Chunks
+// are compressed when they are full or merged already; others will mostly be merged soon.
+func (w *Writer) insert(tx *readmodels.Tx, at place, entries []entry, merged bool) error {
 	for len(entries) > 0 {
 		n, size := cut(entries)
-		class, err := w.insertChunk(tx, at, entries[:n], size)
+		class, err := w.insertChunk(tx, at, entries[:n], size, merged)
 		if err != nil {
 			return err
 		}
@@ -147,7 +171,7 @@ func classOf(size int) int {
 	return class
 }
 
-func (w *Writer) insertChunk(tx *readmodels.Tx, at place, entries []entry, size int) (class int, err error) {
+func (w *Writer) insertChunk(tx *readmodels.Tx, at place, entries []entry, size int, merged bool) (class int, err error) {
 	class = classOf(size)
 	first, last := &entries[0], &entries[len(entries)-1]
 	w.key = appendPosition(w.key[:0], first.position)
@@ -156,7 +180,7 @@ func (w *Writer) insertChunk(tx *readmodels.Tx, at place, entries []entry, size 
 	for i := range entries {
 		entries[i].series = 0 // it is in the row
 	}
-	w.block = w.blocks.encode(w.block[:0], entries, size >= zstdSize)
+	w.block = w.blocks.encode(w.block[:0], entries, merged || class == fullClass)
 	err = tx.Exec(`INSERT INTO chunk (stream, series, bucket, class, oldest, oldest_at, newest, newest_at, block)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		at.stream, at.series, at.bucket, class, first.nullableTime(), w.key[:cutAt], last.nullableTime(), w.key[cutAt:], w.block)
@@ -192,7 +216,7 @@ func (w *Writer) merge(tx *readmodels.Tx, at place, class int) error {
 		return err
 	}
 	sortEntries(entries)
-	return w.insert(tx, at, entries)
+	return w.insert(tx, at, entries, true)
 }
 
 // takeChunks removes the chunks of one place and class and returns their samples.

@@ -27,12 +27,13 @@ func (w *Writer) stream(tx *readmodels.Tx, name streamName) (*stream, error) {
 
 // load measures the stream's fresh samples in the file.
 func (s *stream) load(tx *readmodels.Tx) error {
-	for row, err := range tx.Query("SELECT count(*), sum(events), sum(size) FROM fresh WHERE stream = ?", s.id) {
+	for row, err := range tx.Query("SELECT count(*), sum(events), sum(samples), sum(size) FROM fresh WHERE id >= ? AND id < ?",
+		freshID(s.id, 0), freshID(s.id+1, 0)) {
 		if err != nil {
 			return err
 		}
-		s.stored = row.Int(0) > 0
-		s.fresh = tally{row.Int(1), row.Int(2)}
+		s.stored = row.Int(0)
+		s.fresh = tally{row.Int(1), row.Int(2), row.Int(3)}
 	}
 	return nil
 }

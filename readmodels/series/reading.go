@@ -141,7 +141,7 @@ func (r *reading) before(a, b *entry) bool {
 
 // fresh returns the fresh samples that are still to come, in the order of reading.
 func (r *reading) fresh(tx *readmodels.Tx) ([]entry, error) {
-	entries, err := readFresh(tx, r.blocks, r.selection.stream)
+	_, entries, err := readFresh(tx, r.blocks, r.selection.stream, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ func (w *Writer) retractFresh(tx *readmodels.Tx, s *stream, hidden selection) er
 	if err != nil {
 		return err
 	}
+	w.read = nil // values in it stay pending
 	s.pending = without(entries, hidden)
 	s.fresh = measure(s.pending)
 	w.pending += s.fresh.size
@@ -103,6 +104,6 @@ func (w *Writer) retractPart(tx *readmodels.Tx, id int64, hidden selection) erro
 	if len(entries) == 0 {
 		return nil
 	}
-	_, err := w.insertChunk(tx, at, entries, measure(entries).size)
+	_, err := w.insertChunk(tx, at, entries, measure(entries).size, true)
 	return err
 }

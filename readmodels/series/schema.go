@@ -12,13 +12,12 @@ CREATE TABLE series (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, name TEXT 
 CREATE UNIQUE INDEX series_by_name ON series (stream, name);
 
 CREATE TABLE fresh (
-	stream INTEGER NOT NULL,
-	last   BLOB    NOT NULL, -- position of the last event in it
-	events INTEGER NOT NULL,
-	size   INTEGER NOT NULL,
-	block  BLOB    NOT NULL, -- in the order of arrival, with series
-	PRIMARY KEY (stream, last)
-) WITHOUT ROWID;
+	id      INTEGER PRIMARY KEY, -- see freshID
+	events  INTEGER NOT NULL,
+	samples INTEGER NOT NULL,
+	size    INTEGER NOT NULL,
+	block   BLOB    NOT NULL     -- in the order of arrival, with series
+);
 
 CREATE TABLE chunk (
 	id        INTEGER PRIMARY KEY,
@@ -38,3 +37,8 @@ CREATE INDEX chunk_of_series_by_oldest ON chunk (series, oldest, oldest_at);
 CREATE INDEX chunk_of_series_by_newest ON chunk (series, newest, newest_at);
 CREATE INDEX chunk_to_merge ON chunk (series, bucket, class) WHERE class < 3;
 `}
+
+// freshID is the key of the n-th fresh row of a stream. Rows of a stream lie together in the order of their numbers, in
+// one tree, because single samples are written one by one; an index on (stream, n) would be a second one, and a table
+// WITHOUT ROWID reads whole blocks while it looks for a key. A stream has at most one row for each of its fresh events.
+func freshID(stream int64, n int) int64 { return stream<<16 | int64(n) }

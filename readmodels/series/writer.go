@@ -2,6 +2,7 @@ package series
 
 import (
 	"fmt"
+	"slices"
 
 	"strandline/domain"
 	"strandline/domain/observation"
@@ -11,8 +12,8 @@ import (
 // Limits of what a writer keeps in memory and of what a reader finds fresh. See entry.size for the measure.
 const (
 	freshEvents = 256       // of one stream
-	freshSize   = 256 << 10 // of one stream
-	pendingSize = 4 << 20   // of all streams, within one transaction
+	freshSize   = 512 << 10 // of one stream
+	pendingSize = 8 << 20   // of all streams, within one transaction
 	knownNames  = 16 << 10  // ids of streams and series that are remembered
 )
 
@@ -27,8 +28,9 @@ type Writer struct {
 	known   int       // names in streams
 	dirty   []*stream // those with pending samples, in the order in which they got them
 	pending int       // size of all pending samples
-	block   []byte    // reused
-	key     []byte    // reused
+	block   []byte    // reused, as are the others
+	key     []byte
+	read    []byte
 }
 
 // streamName is a subject with a channel.
@@ -39,12 +41,12 @@ type stream struct {
 	id      int64
 	series  map[string]int64 // ids by name, as far as they were needed
 	fresh   tally            // of the samples that are not in chunks
-	stored  bool             // some of them are in the file
-	pending []entry          // and these are not yet
+	stored  int              // rows of them in the file
+	pending []entry          // those that are not yet in the file
 }
 
 // tally measures fresh samples.
-type tally struct{ events, size int }
+type tally struct{ events, samples, size int }
 
 // NewWriter returns a writer for one file.
 func NewWriter() *Writer {
@@ -87,6 +89,7 @@ func (w *Writer) add(tx *readmodels.Tx, s *stream, position domain.Position, ite
 	if len(s.pending) == 0 {
 		w.dirty = append(w.dirty, s)
 	}
+	s.pending = slices.Grow(s.pending, max(len(items), len(s.pending)))
 	before := s.fresh.size
 	name, id := "", int64(0)
 	for i := range items {
@@ -106,6 +109,7 @@ func (w *Writer) add(tx *readmodels.Tx, s *stream, position domain.Position, ite
 		s.fresh.size += e.size()
 	}
 	s.fresh.events++
+	s.fresh.samples += len(items)
 	w.pending += s.fresh.size - before
 	return nil
 }
@@ -132,10 +136,11 @@ func (w *Writer) flush(tx *readmodels.Tx, s *stream) error {
 	}
 	t := measure(s.pending)
 	w.block = appendBlock(w.block[:0], s.pending)
-	w.key = appendPosition(w.key[:0], s.pending[len(s.pending)-1].position)
-	s.pending, s.stored = nil, true
-	return tx.Exec("INSERT INTO fresh (stream, last, events, size, block) VALUES (?, ?, ?, ?, ?)",
-		s.id, w.key, t.events, t.size, w.block)
+	err := tx.Exec("INSERT INTO fresh (id, events, samples, size, block) VALUES (?, ?, ?, ?, ?)",
+		freshID(s.id, s.stored), t.events, t.samples, t.size, w.block)
+	s.pending = nil
+	s.stored++
+	return err
 }
 
 // Forget drops what is pending and remembered. It must come after each transaction that was not committed.
@@ -146,6 +151,7 @@ func (w *Writer) Forget() {
 
 // measure counts samples in the order of arrival.
 func measure(entries []entry) (t tally) {
+	t.samples = len(entries)
 	for i := range entries {
 		if i == 0 || entries[i].position != entries[i-1].position {
 			t.events++

@@ -8,6 +8,7 @@ import (
 	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"pgregory.net/rapid"
 
 	"strandline/domain"
+	"strandline/domain/attachment"
 	"strandline/domain/codec"
 	"strandline/domain/observation"
 	"strandline/domain/plan"
@@ -205,6 +207,7 @@ func TestTamperedRecordsAreErrors(t *testing.T) {
 		"no data":         func(r *domain.Record) { r.Data = nil },
 		"no key, no data": func(r *domain.Record) { r.Key, r.Data = "", nil },
 		"a cut request":   func(r *domain.Record) { r.Key, r.Data = "", []byte("\x01\x09{}") },
+		"a format only":   func(r *domain.Record) { r.Key, r.Data = "", []byte("\x01") },
 		"a long request":  func(r *domain.Record) { r.Key, r.Data = "", []byte("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01{}") },
 		"no request":      func(r *domain.Record) { r.Key, r.Data = "", []byte("\x01\x01{{}") },
 		"broken data":     func(r *domain.Record) { r.Key, r.Data = "", []byte("\x01\x00{") },
@@ -311,6 +314,32 @@ func TestLargeValuesAreCut(t *testing.T) {
 	}
 }
 
+// sized is an event whose stored form has exactly size bytes.
+func sized(t *testing.T, size int) domain.Event {
+	t.Helper()
+	e := attachment.Set{Target: "me", Key: "k", Value: json.RawMessage(`""`)}
+	_, _, data, err := codec.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Value = json.RawMessage(`"` + strings.Repeat("v", size-len(data)) + `"`)
+	return e
+}
+
+func TestWhereValuesAreCut(t *testing.T) {
+	for size, want := range map[int]int{256 << 10: 1, 256<<10 + 1: 2, 512 << 10: 2, 512<<10 + 1: 3, 1 << 20: 3, 1<<20 + 1: 4} {
+		e := sized(t, size)
+		records, err := newCodec().Encode(envelope(), nil, e)
+		if err != nil || len(records) != want {
+			t.Errorf("%d bytes make %d records, %v; want %d", size, len(records), err, want)
+		}
+		all := appended(records, 0)
+		if got, err := newCodec().Decode(t.Context(), all[len(all)-1], all); err != nil || !reflect.DeepEqual(got.Event, e) {
+			t.Errorf("%d bytes do not come back: %v", size, err)
+		}
+	}
+}
+
 func TestWrongPartsAreErrors(t *testing.T) {
 	c := newCodec()
 	records, err := c.Encode(envelope(), details(), batch(1200<<10))
@@ -362,6 +391,11 @@ func TestClosingRecordsAreNotBelieved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, _, data, err := codec.Marshal(batch(600 << 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := sha256.Sum256(data)
 	sum := strings.Repeat("0", 64)
 	for _, end := range []string{
 		`{"parts":2,"sha256":"` + sum + `","type":"observation.recorded"}`,
@@ -369,6 +403,9 @@ func TestClosingRecordsAreNotBelieved(t *testing.T) {
 		`{"parts":-1,"sha256":"` + sum + `","type":"observation.recorded"}`,
 		`{"parts":1000000000,"sha256":"` + sum + `","type":"observation.recorded"}`,
 		`{"parts":2,"sha256":"` + sum + `","type":"study.added"}`,
+		`{"parts":2,"sha256":"` + hex.EncodeToString(right[:]) + `","type":"study.added"}`,
+		`{"parts":1,"sha256":"` + hex.EncodeToString(right[:]) + `","type":"observation.recorded"}`,
+		`{"parts":3,"sha256":"` + hex.EncodeToString(right[:]) + `","type":"observation.recorded"}`,
 		`{`, ``,
 	} {
 		r := records[2]
@@ -484,6 +521,10 @@ func TestBrokenColumnsAreErrors(t *testing.T) {
 		`{"subject":"s","channel":"c","series":["a"],"times":[],"values":[1]}`,
 		`{"subject":"s","channel":"c","series":["a"],"times":[1,2],"values":[1]}`,
 		`{"subject":"s","channel":"c","series":["a"],"times":[1],"values":[1,2]}`,
+		`{"subject":"s","channel":"c","series":["a"],"times":[1,2],"values":[,1]}`,
+		`{"subject":"s","channel":"c","series":["a"],"times":[1,2],"values":[1,,]}`,
+		`{"subject":"s","channel":"c","series":["a"],"times":1],"values":[1]}`,
+		`{"subject":"s","channel":"c","series":[],"values":[]}`,
 		`{"subject":"s","channel":"c","series":[],"times":[1],"values":[1]}`,
 		`{"subject":"s","channel":"c","series":["a","b"],"times":[1],"values":[1]}`,
 		`{"subject":"s","channel":"c","series":["a","b"],"which":[2],"times":[1],"values":[1]}`,

@@ -3,6 +3,7 @@ package lamp
 import (
 	"context"
 	"iter"
+	"net/http"
 	"net/url"
 	"slices"
 
@@ -73,7 +74,7 @@ type call struct {
 
 // Answer implements rest.Dialect.
 func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
-	found, vars := d.route(c)
+	found, vars := d.route(c.Request())
 	if found == nil {
 		return rest.Answer{}, rest.ErrNoSuchRoute
 	}
@@ -90,11 +91,17 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	return found.handle(in)
 }
 
+// longestPath bounds what the router looks at, in bytes: its work grows with the length of a path.
+const longestPath = 4096
+
 // route finds the route of a request and what its path says; nil if there is none. The router only matches: calling
 // its handlers would copy the request.
-func (d *Door) route(c *rest.Call) (*route, map[string]string) {
+func (d *Door) route(r *http.Request) (*route, map[string]string) {
 	var match mux.RouteMatch
-	if !d.router.Match(c.Request(), &match) || match.MatchErr != nil {
+	if len(r.URL.Path) > longestPath || len(r.URL.RawPath) > longestPath {
+		return nil, nil
+	}
+	if !d.router.Match(r, &match) || match.MatchErr != nil {
 		return nil, nil
 	}
 	for name, value := range match.Vars {

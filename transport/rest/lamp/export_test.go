@@ -1,6 +1,7 @@
 package lamp
 
 import (
+	"net/http"
 	"strconv"
 
 	"strandline/domain/observation"
@@ -73,3 +74,12 @@ func Routes() []Route {
 
 // Status is the status of a code.
 func Status(code string) string { return strconv.Itoa(status(code)) }
+
+// Match finds a request's route, as the first step of answering it.
+func (d *Door) Match(r *http.Request) (path string, ok bool) {
+	found, _ := d.route(r)
+	if found == nil {
+		return "", false
+	}
+	return found.path, true
+}

@@ -143,7 +143,7 @@ func researchersScript(s *script) {
 	s.play(root, "GET", "/researcher/me", "")
 	s.play(root, "GET", "/researcher/null", "")
 	s.play(root, "GET", "/researcher/0123456789abcdefghjk", "")
-	s.names["login"] = s.login(s.names["R"], "ada@example.org")
+	s.names["login"] = s.issue("ada@example.org", s.names["R"], "s")
 	s.play("{login}", "GET", "/researcher/me", "")
 	s.play("{login}", "GET", "/researcher", "")
 	s.play("{login}", "POST", "/researcher", `{"name":"x"}`)
@@ -164,10 +164,10 @@ func studiesScript(s *script) {
 	s.play(root, "GET", "/study/{S}", "")
 	s.play(root, "GET", "/study/{R}", "")
 	s.play(root, "GET", "/study", "")
-	s.names["login"] = s.login(s.names["R"], "ada")
+	s.names["login"] = s.issue("ada", s.names["R"], "s")
 	s.play("{login}", "GET", "/study", "")
 	s.play("{login}", "GET", "/researcher/me/study", "")
-	s.names["patient"] = s.login(s.names["P"], "p")
+	s.names["patient"] = s.issue("p", s.names["P"], "s")
 	s.play("{patient}", "GET", "/study", "")
 	s.play("{login}", "DELETE", "/study/{F}", "")
 	s.play("{login}", "GET", "/study", "")
@@ -184,7 +184,7 @@ func participantsScript(s *script) {
 	s.keep("X", root, "POST", "/study/{S}/participant", `{"study_code":"1","id":"mine"}`)
 	s.keep("Y", root, "POST", "/study/{S}/participant", "")
 	s.play(root, "POST", "/study/{S}/participant", "{")
-	s.names["login"] = s.login(s.names["P"], "p")
+	s.names["login"] = s.issue("p", s.names["P"], "s")
 	s.play("{login}", "GET", "/participant/me", "")
 	s.play("{login}", "GET", "/participant", "")
 	s.play("{login}", "GET", "/participant/{Q}", "")
@@ -216,7 +216,7 @@ func activitiesScript(s *script) {
 	s.play(root, "PUT", "/activity/{A}", `{"schedule":[1]}`)
 	s.play(root, "POST", "/study/{S}/activity", `{"name":{}}`)
 	s.play(root, "POST", "/study/{S}/activity", `{"category":"assess"}`)
-	s.names["login"] = s.login(s.names["P"], "p")
+	s.names["login"] = s.issue("p", s.names["P"], "s")
 	s.play("{login}", "GET", "/participant/me/activity?ignore_binary=true", "")
 	s.play("{login}", "GET", "/activity/{A}", "")
 	s.play("{login}", "GET", "/activity", "")
@@ -245,7 +245,7 @@ func sensorsScript(s *script) {
 // Contract, section 5.6.
 func specsScript(s *script) {
 	s.names["R"] = s.make("/researcher", `{"name":"Ada"}`)
-	s.names["login"] = s.login(s.names["R"], "ada")
+	s.names["login"] = s.issue("ada", s.names["R"], "s")
 	s.play(root, "GET", "/activity_spec", "")
 	s.play(root, "POST", "/activity_spec", `{"name":"my.game","executable":"PGh0bWw+","static_data":{"a":1},"category":["learn"]}`)
 	s.play(root, "POST", "/activity_spec", `{"name":"my.game"}`)
@@ -319,7 +319,7 @@ func parentsScript(s *script) {
 	s.tree()
 	s.names["A"] = s.make("/study/"+s.names["S"]+"/activity", `{}`)
 	s.names["N"] = s.make("/study/"+s.names["S"]+"/sensor", `{}`)
-	s.names["researcher"], s.names["patient"], s.names["study"] = s.login(s.names["R"], "r"), s.login(s.names["P"], "p"), s.login(s.names["S"], "s")
+	s.names["researcher"], s.names["patient"], s.names["study"] = s.issue("r", s.names["R"], "s"), s.issue("p", s.names["P"], "s"), s.issue("s", s.names["S"], "s")
 	for _, path := range []string{"/type/me/parent", "/type/null/parent", "/type/{R}/parent", "/type/{S}/parent", "/type/{P}/parent",
 		"/type/{A}/parent", "/type/{N}/parent", "/sensor/{P}/parent", "/researcher/{P}/parent", "/type/nobody/parent"} {
 		s.play(root, "GET", path, "")
@@ -335,7 +335,7 @@ func parentsScript(s *script) {
 // Contract, section 6.
 func eventsScript(s *script) {
 	s.tree()
-	s.names["login"] = s.login(s.names["P"], "p")
+	s.names["login"] = s.issue("p", s.names["P"], "s")
 	events := "/participant/{P}/sensor_event"
 	s.play("{login}", "POST", "/participant/me/sensor_event", `{"timestamp":3,"sensor":"a","data":{"x":1.50,"y":"\u0000"}}`)
 	s.play("{login}", "POST", events, `[{"timestamp":1,"sensor":"a","data":1},{"timestamp":2,"sensor":"b","data":[]},{"timestamp":"3","sensor":"a","data":{"x":1.50,"y":"\u0000"}}]`)
@@ -374,7 +374,7 @@ func eventsScript(s *script) {
 // Contract, section 7.
 func tagsScript(s *script) {
 	s.tree()
-	s.names["researcher"], s.names["patient"] = s.login(s.names["R"], "r"), s.login(s.names["P"], "p")
+	s.names["researcher"], s.names["patient"] = s.issue("r", s.names["R"], "s"), s.issue("p", s.names["P"], "s")
 	tag := "/type/{P}/attachment"
 	s.play(root, "GET", tag, "")
 	s.play(root, "GET", tag+"/k", "")
@@ -461,7 +461,7 @@ func transportScript(s *script) {
 func deletionScript(s *script) {
 	s.tree()
 	s.names["A"] = s.make("/study/"+s.names["S"]+"/activity", `{"name":"Mood"}`)
-	s.names["patient"] = s.login(s.names["P"], "p")
+	s.names["patient"] = s.issue("p", s.names["P"], "s")
 	s.play("{patient}", "POST", "/participant/me/activity_event", `{"activity":"{A}","timestamp":1}`)
 	s.play(root, "DELETE", "/activity/{A}", "")
 	s.play("{patient}", "GET", "/participant/me/activity_event", "")

@@ -101,8 +101,7 @@ func (f *forest) onlyRefusals(before, asked int) {
 // TestWeirdPaths asks for paths that no client makes. None is served, none is an error of the server.
 func TestWeirdPaths(t *testing.T) {
 	f := newForest(t)
-	long := strings.Repeat("x", 100_000)
-	ids := []string{"%00", "%2F", "%2f..%2f", "..", ".", "%ff%fe", "a%20b", "%E2%80%AE", "'", "%22", "*", "undefined", "NaN", "U000000000", long,
+	ids := []string{strings.Repeat("x", 3000), strings.Repeat("%2F", 50_000), strings.Repeat("x", 100_000), "%00", "%2F", "%2f..%2f", "..", ".", "%ff%fe", "a%20b", "%E2%80%AE", "'", "%22", "*", "undefined", "NaN", "U000000000",
 		"%25", "+", ";", ":", "@", "$", "ünïcode"}
 	before, asked := len(f.recorded()), 0
 	for _, o := range operations {

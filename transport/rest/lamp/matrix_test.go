@@ -4,14 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
-	"strandline/commands"
-	"strandline/domain"
-	"strandline/domain/account"
 	"strandline/transport/rest/lamp"
-	"strandline/transport/rest/signin"
 )
 
 // The authorisation matrix (decision 30): every route, for every kind of caller, on every kind of target. What is
@@ -266,8 +261,6 @@ type forest struct {
 	callers map[string]string // credentials by name in the tables
 }
 
-var secretHash = sync.OnceValue(func() string { return signin.Hash("s") })
-
 func newForest(t testing.TB) *forest {
 	f := &forest{newWorld(t), map[string]string{"none": "0123456789abcdefghjk", "null": "null", "spec": "a.spec"}, map[string]string{}}
 	f.researcher("R", "F")
@@ -287,16 +280,16 @@ func newForest(t testing.TB) *forest {
 	f.ask(root, "POST", "/activity_spec", `{"name":"a.spec"}`)
 	f.ask(root, "POST", "/sensor_spec", `{"name":"a.spec"}`)
 	for _, name := range []string{"R", "T", "S", "P", "Q", "X"} {
-		f.callers[name] = f.issue(name, f.ids[name])
+		f.callers[name] = f.issue(name, f.ids[name], "s")
 	}
 	f.callers["root"] = root
 	f.callers["nobody"] = ""
 	f.callers["wrong password"] = "P:wrong"
 	f.callers["unknown key"] = "stranger:s"
-	f.callers["revoked"] = f.issue("revoked", f.ids["P"])
+	f.callers["revoked"] = f.issue("revoked", f.ids["P"], "s")
 	f.ask(root, "DELETE", "/type/"+f.ids["P"]+"/credential/revoked", "")
-	f.callers["of a deleted"] = f.issue("gone", f.ids["DP"])
-	f.callers["below a deleted"] = f.issue("below", f.ids["BP"])
+	f.callers["of a deleted"] = f.issue("gone", f.ids["DP"], "s")
+	f.callers["below a deleted"] = f.issue("below", f.ids["BP"], "s")
 	for name, word := range map[string]string{"DR": "researcher", "DS": "study", "DP": "participant", "DA": "activity", "DN": "sensor"} {
 		f.ask(root, "DELETE", "/"+word+"/"+f.ids[name], "")
 	}
@@ -308,17 +301,6 @@ func (f *forest) add(name, path string) { f.ids[name] = f.make(path, `{}`) }
 func (f *forest) researcher(name, first string) {
 	f.ids[name] = f.make("/researcher", `{"name":"`+name+`"}`)
 	f.ids[first] = f.only(f.ask(root, "GET", "/researcher/"+f.ids[name]+"/study", ""))
-}
-
-// issue makes a credential without hashing its secret again and again.
-func (f *forest) issue(accessKey, origin string) string {
-	f.Helper()
-	command := account.Issue{ID: signin.CredentialID(f.keys, accessKey), Origin: origin, AccessKey: accessKey, SecretHash: secretHash()}
-	var request domain.ID
-	copy(request[:], accessKey)
-	_, err := f.bus.Do(f.Context(), f.bus.System(), commands.Meta{Request: request, Dialect: "system"}, command)
-	f.must(err)
-	return accessKey + ":s"
 }
 
 // cell is one question to a world.

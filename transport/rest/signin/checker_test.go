@@ -205,38 +205,48 @@ func TestQueue(t *testing.T) {
 }
 
 // TestGuessing measures how much slower a known caller becomes while others guess as fast as they can (decision 22).
+// Alone and beside them take turns, and the best round of each counts, since the machine has other work too.
 func TestGuessing(t *testing.T) {
 	w := newWorld(t)
 	w.set("p", "U0000000001", signin.Hash("s"), 0)
 	w.expect("before", "p", "s", false, nil)
-	const checks = 20_000
-	many := func() time.Duration {
-		start := time.Now()
-		for range checks {
-			if _, err := w.check("p", "s"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return time.Since(start)
+	alone, beside := time.Hour, time.Hour
+	for round := range 8 {
+		alone = min(alone, w.known(2000))
+		stop := w.guess(round)
+		beside = min(beside, w.known(2000))
+		stop()
 	}
-	alone := many()
-	ctx, stop := context.WithCancel(t.Context())
+	t.Logf("a known caller takes %v alone, %v beside four guessers", alone, beside)
+	if beside > 2*alone+time.Microsecond {
+		t.Errorf("a known caller takes %v beside guessers, %v alone", beside, alone)
+	}
+}
+
+// known is how long one of many checks of a known caller takes.
+func (w *world) known(checks int) time.Duration {
+	start := time.Now()
+	for range checks {
+		if _, err := w.check("p", "s"); err != nil {
+			w.Fatal(err)
+		}
+	}
+	return time.Since(start) / time.Duration(checks)
+}
+
+// guess lets four sources guess, until the returned function is called.
+func (w *world) guess(round int) func() {
+	ctx, stop := context.WithCancel(w.Context())
 	var guessers sync.WaitGroup
 	for g := range 4 {
 		guessers.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				_, _ = w.Check(ctx, domain.Position{}, fmt.Sprintf("192.0.2.%d", g), fmt.Sprintf("k%d-%d", g, i), "x")
+				_, _ = w.Check(ctx, domain.Position{}, fmt.Sprintf("192.0.2.%d", g), fmt.Sprintf("k%d-%d-%d", round, g, i), "x")
 				time.Sleep(100 * time.Microsecond) // what HTTP costs a guesser at least
 			}
 		})
 	}
-	beside := many()
-	stop()
-	guessers.Wait()
-	t.Logf("a known caller: %v alone, %v beside four guessers", alone/checks, beside/checks)
-	if beside/checks > 100*time.Microsecond {
-		t.Errorf("a known caller takes %v beside guessers", beside/checks)
-	}
+	return func() { stop(); guessers.Wait() }
 }
 
 func TestHash(t *testing.T) {

@@ -147,6 +147,9 @@ func (p *promises) checkAll(t *testing.T, s *server, made study) {
 				t.Errorf("participant %d: event %d was answered and is gone", i, n)
 			}
 		}
+		if p.lastTag[i] == 0 {
+			continue // none was answered
+		}
 		_, tag := s.as(t, root, "GET", "/type/"+participant+"/attachment/drill", "")
 		if tag != fmt.Sprintf(`{"data":%d}`, p.lastTag[i]) && tag != fmt.Sprintf(`{"data":%d}`, p.tryingTag[i]) {
 			t.Errorf("participant %d: tag %s, want %d, or %d that was sent last", i, tag, p.lastTag[i], p.tryingTag[i])

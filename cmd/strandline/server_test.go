@@ -59,10 +59,6 @@ type server struct {
 // serveOption changes how a server is started.
 type serveOption func(*exec.Cmd)
 
-func withArgs(args ...string) serveOption {
-	return func(c *exec.Cmd) { c.Args = append(c.Args, args...) }
-}
-
 func withEnv(env ...string) serveOption {
 	return func(c *exec.Cmd) { c.Env = append(c.Env, env...) }
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -80,7 +81,9 @@ func (c *committer) gather() {
 func (c *committer) work() {
 	b := c.queue.take()
 	if err := c.commit(b); err != nil {
-		err = c.fail(err)
+		if !errors.Is(err, errFull) { // which comes before anything is written
+			err = c.fail(err)
+		}
 		for _, r := range b.requests {
 			r.result, r.err = commands.Appended{}, err
 		}
@@ -89,7 +92,8 @@ func (c *committer) work() {
 	c.expected[0], c.expected[1] = len(b.requests), c.expected[0]
 }
 
-// commit makes a batch durable as one group. With an error nothing of it is.
+// commit makes a batch durable as one group. With an error nothing of it is; with errFull nothing has been tried, and
+// the same batch may succeed later.
 func (c *committer) commit(b *batch) error {
 	if err := c.Err(); err != nil || len(b.requests) == 0 {
 		return err

@@ -14,7 +14,7 @@ import (
 )
 
 // TestFullAndFailingDisk lets every call fail in turn that writes, makes files or syncs, once or from then on. The store
-// either goes on, because it can do without, or stops: then every append is refused, what was acknowledged can still be
+// either goes on, because it can do without; or refuses, because there is no room to grow, and goes on later; or stops: then every append is refused, what was acknowledged can still be
 // read, and a restart recovers, of the process and after it of the machine.
 func TestFullAndFailingDisk(t *testing.T) {
 	var y tally
@@ -51,7 +51,10 @@ func (y *tally) meet(t *testing.T, fault faultfs.Fault) bool {
 	what := fmt.Sprintf("%v at call %d of %v", fault.Err, fault.At, fault.Ops)
 	if store, err := embedded.Open(sys, small()); err == nil {
 		err := ledger.work(t.Context(), store, 1, 3, 15)
-		if err != nil {
+		switch {
+		case errors.Is(err, syscall.ENOSPC) && !errors.Is(err, domain.ErrStoreFailed):
+			y.full(t, what, store, ledger, err)
+		case err != nil:
 			y.stopped(t, what, store, ledger, err)
 		}
 		store.Close()
@@ -66,6 +69,17 @@ func (y *tally) meet(t *testing.T, fault faultfs.Fault) bool {
 	y.recovers(t, what+", then a restart", sys, ledger)
 	y.recovers(t, what+", a restart, then a loss of power", sys.Restart(1), ledger)
 	return true
+}
+
+// full judges a store that had no room to grow: it has refused the append, knows nothing of it, and goes on.
+func (y *tally) full(t *testing.T, what string, store *embedded.Store, ledger *ledger, cause error) {
+	t.Helper()
+	if !errors.Is(cause, domain.ErrUnavailable) || store.Err() != nil {
+		y.violation(t, "%s: append failed with %v, Err() = %v; want that it can be tried again", what, cause, store.Err())
+	}
+	if err := ledger.check(t.Context(), store); err != nil {
+		y.violation(t, "%s: reading a store without room to grow: %v", what, err)
+	}
 }
 
 // stopped judges a store of which an append has failed.

@@ -14,8 +14,12 @@ func (c *committer) room(bytes int64) error {
 // roll begins a new segment, or makes the active one larger if nothing is in it yet. Everything before it is durable.
 func (c *committer) roll(size int64) error {
 	if c.segment != nil && c.segment.first == c.next {
-		c.size = max(size, c.size)
-		return c.file.Allocate(c.size)
+		size = max(size, c.size)
+		if err := c.file.Allocate(size); err != nil {
+			return fmt.Errorf("enlarge %s: %w", c.segment.name(), full(err))
+		}
+		c.size = size
+		return nil
 	}
 	c.awaitFlush()
 	g := &segment{first: c.next}

@@ -1,8 +1,11 @@
 package embedded
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"syscall"
 
 	"strandline/transport/files"
 )
@@ -95,21 +98,11 @@ func (s *spare) step(target int64) (more bool, err error) {
 func (s *spare) take(name string, size int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.file
-	filled := s.filled
-	s.file, s.filled, s.failed = nil, 0, false
-	if f == nil {
-		var err error
-		if f, err = remake(s.sys, spareName); err != nil {
-			return err
-		}
+	f, err := s.allocated(size)
+	if err != nil {
+		return err
 	}
 	defer f.Close()
-	if filled < size {
-		if err := f.Allocate(size); err != nil {
-			return err
-		}
-	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -117,6 +110,34 @@ func (s *spare) take(name string, size int64) error {
 		return err
 	}
 	return s.sys.SyncDir(segmentFolder)
+}
+
+// allocated is the spare, or a new file, with room for size bytes. If the disk has none, nothing has happened.
+func (s *spare) allocated(size int64) (files.File, error) {
+	f, filled := s.file, s.filled
+	s.file, s.filled, s.failed = nil, 0, false
+	if f == nil {
+		var err error
+		if f, err = remake(s.sys, spareName); err != nil {
+			return nil, full(err)
+		}
+	}
+	if filled >= size {
+		return f, nil
+	}
+	if err := f.Allocate(size); err != nil {
+		_ = errors.Join(f.Close(), s.sys.Remove(spareName)) // an empty file: what room it has taken is wanted elsewhere
+		return nil, full(err)
+	}
+	return f, nil
+}
+
+// full marks an error that says that the disk is full.
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", errFull, err)
+	}
+	return err
 }
 
 // drop gives the spare up. Its file is removed when the store is opened next.

@@ -86,6 +86,7 @@ type durable struct {
 }
 
 var (
+	errFull   = fmt.Errorf("%w: the disk has no room for the log to grow: make some, and it goes on", domain.ErrUnavailable)
 	errClosed = fmt.Errorf("%w: the event store is closed", domain.ErrUnavailable)
 	errLocked = fmt.Errorf("%w: the data folder is in use by another Strandline server: stop that one, or give this one a folder of its own", domain.ErrUnavailable)
 )

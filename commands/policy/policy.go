@@ -49,13 +49,11 @@ func New(tree Tree) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{rules: map[Verb]cedar.PolicyMap{}, tree: tree}
-	for _, v := range verbs {
-		if p.rules[v], err = about(v, all); err != nil {
-			return nil, fmt.Errorf("compile the rules about %s: %w", v, err)
-		}
+	rules, err := compile(all)
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
+	return &Policy{rules, tree}, nil
 }
 
 // Check returns nil if c may do verb to the object at the time now. It returns domain.ErrNotFound if there is no such

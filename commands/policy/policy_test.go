@@ -256,3 +256,9 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		compile(b, tree{})
+	}
+}

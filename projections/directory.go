@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"sync"
 
 	"strandline/domain"
 	"strandline/readmodels"
@@ -16,7 +17,9 @@ import (
 type memory struct {
 	directory       *directory.Directory
 	dir, generation string
-	saved           domain.Position
+
+	saving sync.Mutex
+	saved  domain.Position // of the snapshot
 }
 
 // Directory opens the directory from its snapshot in folder dir, and returns it with its Model. Where there is no
@@ -58,12 +61,21 @@ func (m *memory) apply(_ context.Context, batches []batch) error {
 
 // tidy writes a snapshot if the directory has moved on since the last one.
 func (m *memory) tidy() error {
-	at := m.Checkpoint()
-	if at == m.saved {
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	if m.Checkpoint() == m.saved {
 		return nil
 	}
+	return m.snapshot()
+}
+
+func (m *memory) snapshot() error {
+	at := m.Checkpoint() // the snapshot may be younger, which is no harm
+	if err := m.directory.Save(m.dir, m.generation); err != nil {
+		return err
+	}
 	m.saved = at
-	return m.directory.Save(m.dir, m.generation)
+	return nil
 }
 
 func (m *memory) renew(*slog.Logger) error {
@@ -72,7 +84,7 @@ func (m *memory) renew(*slog.Logger) error {
 }
 
 func (m *memory) beside() (replacement, error) {
-	return &memoryBuild{memory{directory: directory.New()}, m}, nil
+	return &memoryBuild{&memory{directory: directory.New()}, m}, nil
 }
 
 func (m *memory) apart(dir string) (Model, error) {
@@ -92,13 +104,15 @@ func (m *memory) dump(_ context.Context, w io.Writer) error {
 
 // memoryBuild is a replacement of a directory.
 type memoryBuild struct {
-	memory
+	*memory
 	serving *memory
 }
 
 func (m *memoryBuild) switchOver() error {
+	m.serving.saving.Lock()
+	defer m.serving.saving.Unlock()
 	m.serving.directory.Replace(m.directory)
-	return nil
+	return m.serving.snapshot()
 }
 
 func (m *memoryBuild) discard() error { return nil }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -73,22 +72,17 @@ func Load(dir, generation string) (*Directory, error) {
 	return d, nil
 }
 
-// Save writes a snapshot into folder dir, in place of the one there.
+// Save writes a snapshot into folder dir, which is made if it is missing, in place of the one there.
 func (d *Directory) Save(dir, generation string) error {
 	content, err := d.encode(generation)
 	if err != nil {
 		return fmt.Errorf("save directory: %w", err)
 	}
-	if err := replaceFile(fileName(dir), content); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("save directory: %w", err)
 	}
-	return nil
-}
-
-// Drop removes the snapshot in folder dir.
-func Drop(dir string) error {
-	if err := os.Remove(fileName(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err := replaceFile(fileName(dir), content); err != nil {
+		return fmt.Errorf("save directory: %w", err)
 	}
 	return nil
 }

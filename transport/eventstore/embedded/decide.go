@@ -42,7 +42,10 @@ func (c *committer) current(r *request) (domain.Expected, error) {
 	if end, known := c.heads.get(r.stream, r.hash); known {
 		return domain.Exactly(end.revision), nil
 	}
-	end, exists, err := c.head(r.stream, r.hash, c.watermark())
+	end, exists, err := c.head(r.stream, r.hash, r.seen.headUpTo, c.watermark())
+	if !exists && r.seen.exists {
+		end, exists = r.seen.end, true
+	}
 	if err != nil || !exists {
 		return domain.NoStream, err
 	}
@@ -56,7 +59,7 @@ func (c *committer) repeated(r *request, current domain.Expected) (bool, error) 
 		return c.repeatedAt(r, r.expected.Next(), current)
 	}
 	for i := range r.items {
-		found, err := c.withID(r.stream, r.hash, r.items[i].id, ^uint64(0), c.record)
+		found, err := c.find(r, i)
 		if err != nil {
 			return false, err
 		}
@@ -82,7 +85,7 @@ func (c *committer) repeatedAt(r *request, from uint64, current domain.Expected)
 	}
 	result := commands.Appended{Repeated: true}
 	for i := range r.items {
-		found, err := c.withID(r.stream, r.hash, r.items[i].id, ^uint64(0), c.record)
+		found, err := c.find(r, i)
 		if err != nil {
 			return false, err
 		}
@@ -104,4 +107,9 @@ func revisionIn(records []domain.Record, revision uint64) *domain.Record {
 		}
 	}
 	return nil
+}
+
+// find returns the records of r's stream that have the id of its i-th record.
+func (c *committer) find(r *request, i int) ([]domain.Record, error) {
+	return c.withID(sought{stream: r.stream, id: r.items[i].id, hash: r.items[i].event, beyond: r.seen.newUpTo, fetch: c.record})
 }

@@ -59,7 +59,7 @@ type source interface {
 	// entries returns those that q asks for, in the order that it asks for.
 	entries(q query) ([]entry, error)
 	// positions returns where records with the given event hash are, in ascending order.
-	positions(event, upTo uint64) ([]uint64, error)
+	positions(event uint64) ([]uint64, error)
 }
 
 // indexFolder holds runs and tables of offsets. It can be deleted while the store is closed: all of it is made anew.
@@ -84,6 +84,21 @@ func newIndex(runs []*run) *index {
 	x := &index{present: &view{}}
 	x.replace(runs, nil)
 	return x
+}
+
+// beyond returns the sources that have something after a position.
+func (v *view) beyond(position uint64) []source {
+	for i, r := range v.runs {
+		if r.last > position {
+			return v.sources[i:]
+		}
+	}
+	for i := range v.mems {
+		if i == len(v.mems)-1 || v.mems[i+1].first-1 > position {
+			return v.sources[len(v.runs)+i:]
+		}
+	}
+	return nil
 }
 
 // acquire takes the present view. Its runs stay open until it is released.

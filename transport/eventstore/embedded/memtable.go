@@ -87,7 +87,7 @@ func (m *memtable) entries(q query) ([]entry, error) {
 }
 
 // positions implements source.
-func (m *memtable) positions(event, upTo uint64) ([]uint64, error) {
+func (m *memtable) positions(event uint64) ([]uint64, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	number, known := m.ids[event]
@@ -96,9 +96,7 @@ func (m *memtable) positions(event, upTo uint64) ([]uint64, error) {
 	}
 	var found []uint64
 	for _, n := range append(slices.Clone(m.again[event]), number) {
-		if p := m.first + uint64(n) - 1; p <= upTo {
-			found = append(found, p)
-		}
+		found = append(found, m.first+uint64(n)-1)
 	}
 	return found, nil
 }

@@ -21,6 +21,7 @@ type request struct {
 	expected domain.Expected
 	items    []item
 	bytes    []byte // the records, one after the other
+	seen     foreseen
 
 	result commands.Appended // set by the committer
 	err    error
@@ -60,6 +61,7 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 	}
 	r := requests.Get().(*request)
 	r.encode(stream, s.hash(stream), expected, records)
+	s.foresee(r)
 	if err := s.queue.add(ctx, r); err != nil {
 		return commands.Appended{}, err // the committer may still have r
 	}

@@ -342,7 +342,7 @@ func (p eventPage) at(i int) (hash, position uint64) {
 }
 
 // positions implements source.
-func (r *run) positions(event, upTo uint64) (found []uint64, err error) {
+func (r *run) positions(event uint64) (found []uint64, err error) {
 	if may, err := r.may(&r.filters[1], event); !may || err != nil {
 		return nil, err
 	}
@@ -358,9 +358,7 @@ func (r *run) positions(event, upTo uint64) (found []uint64, err error) {
 			if hash != event {
 				return found, nil
 			}
-			if position <= upTo {
-				found = append(found, position)
-			}
+			found = append(found, position)
 		}
 	}
 	return found, nil

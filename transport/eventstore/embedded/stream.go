@@ -71,7 +71,7 @@ func (r *streamReader) missing(ctx context.Context) error {
 	if err := r.s.usable(ctx); err != nil {
 		return err
 	}
-	_, exists, err := r.s.head(r.name, r.query.stream, r.query.upTo)
+	_, exists, err := r.s.head(r.name, r.query.stream, 0, r.query.upTo)
 	if err != nil || exists {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s *Store) Find(ctx context.Context, stream string, id domain.ID) (domain.R
 	if err := s.usable(ctx); err != nil {
 		return domain.Record{}, err
 	}
-	found, err := s.withID(stream, s.hash(stream), id, s.watermark(), s.record)
+	found, err := s.withID(sought{stream: stream, id: id, hash: eventHash(s.hash(stream), id), fetch: s.durableRecord})
 	if err != nil {
 		return domain.Record{}, err
 	}
@@ -184,4 +184,12 @@ func (s *Store) Find(ctx context.Context, stream string, id domain.ID) (domain.R
 		return domain.Record{}, fmt.Errorf("find event %s in %s: %w", id, stream, domain.ErrNotFound)
 	}
 	return found[0], nil
+}
+
+// durableRecord reads a record, or returns none if it is past the watermark.
+func (s *Store) durableRecord(position uint64) (domain.Record, error) {
+	if position > s.watermark() {
+		return domain.Record{}, nil
+	}
+	return s.record(position)
 }

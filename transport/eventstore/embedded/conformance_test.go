@@ -11,8 +11,8 @@ import (
 	"strandline/transport/files/faultfs"
 )
 
-// TestConformance holds the store to the rules of the port, with segments as they are in life.
-func TestConformance(t *testing.T) { conformance(t, embedded.Options{}) }
+// TestConformance holds the store to the rules of the port, with segments that are large for what a test appends.
+func TestConformance(t *testing.T) { conformance(t, embedded.Options{SegmentSize: 4 << 20}) }
 
 // TestConformanceOfSmallSegments does so with segments so small that every test goes over many of them, and over merged
 // runs of the index.

@@ -15,8 +15,10 @@ import (
 type spare struct {
 	sys    files.System
 	log    *slog.Logger
-	size   int64      // of a segment
-	target chan int64 // how much should be filled
+	size   int64             // of a segment
+	fail   func(error) error // stops the store
+	target chan int64        // how much should be filled
+	told   int64             // the last target; only the committer uses it
 
 	mu     sync.Mutex
 	file   files.File // nil if there is none
@@ -33,8 +35,12 @@ const (
 // progress tells how full the active segment is. The spare is kept ahead of it, so that it is written no faster than needed.
 func (s *spare) progress(offset int64) {
 	target := min(s.size, offset+offset/2)
+	if target >= s.told && target < min(s.told+spareStep, s.size) || target == s.told {
+		return // not enough to do yet
+	}
 	select {
 	case s.target <- target:
+		s.told = target
 	default:
 	}
 }
@@ -52,14 +58,11 @@ func (s *spare) run(stop <-chan struct{}) {
 	}
 }
 
-// fill writes zeros up to target. Without space the segment will be made without it, or that will fail and be reported.
+// fill writes zeros up to target. Without space the segment will be made without them, or making it will fail and be
+// reported. A failed sync stops the store here as it does everywhere.
 func (s *spare) fill(target int64, stop <-chan struct{}) {
-	for more, err := true, error(nil); more; {
-		if more, err = s.step(target); err != nil {
-			s.log.Warn("the next segment could not be prepared", "cause", err.Error())
-			s.drop()
-			return
-		}
+	zeros := make([]byte, spareStep)
+	for s.step(target, zeros) {
 		select {
 		case <-stop:
 			return
@@ -69,29 +72,39 @@ func (s *spare) fill(target int64, stop <-chan struct{}) {
 }
 
 // step writes some zeros and tells whether more are needed.
-func (s *spare) step(target int64) (more bool, err error) {
+func (s *spare) step(target int64, zeros []byte) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.filled >= target || s.failed {
-		return false, nil
+		return false
 	}
+	if err := s.write(zeros[:min(spareStep, s.size-s.filled)]); err != nil {
+		s.log.Warn("the next segment could not be prepared", "cause", err.Error())
+		s.failed = true
+		return false
+	}
+	if s.filled%spareSync != 0 && s.filled < s.size {
+		return s.filled < target
+	}
+	if err := s.file.Sync(); err != nil {
+		s.fail(fmt.Errorf("sync the next segment: %w", err))
+		s.failed = true
+	}
+	return s.filled < target
+}
+
+// write appends zeros to the spare, which is made first if there is none.
+func (s *spare) write(zeros []byte) (err error) {
 	if s.file == nil {
 		if s.file, err = remake(s.sys, spareName); err != nil {
-			s.failed = true
-			return false, err
+			return err
 		}
 	}
-	n := min(spareStep, s.size-s.filled)
-	if _, err := s.file.WriteAt(make([]byte, n), s.filled); err != nil {
-		s.failed = true
-		return false, err
+	if _, err := s.file.WriteAt(zeros, s.filled); err != nil {
+		return err
 	}
-	s.filled += n
-	if s.filled%spareSync == 0 || s.filled == s.size {
-		err = s.file.Sync()
-		s.failed = err != nil
-	}
-	return s.filled < target, err
+	s.filled += int64(len(zeros))
+	return nil
 }
 
 // take turns the spare, or a new file, into a segment of the given size and name. Both are durable when it returns.

@@ -110,10 +110,10 @@ func open(sys files.System, opt Options, hash func(string) uint64) (*Store, erro
 		sys: sys, opt: opt, log: opt.Logger, lock: lock, hash: hash,
 		heads:   newHeads(),
 		queue:   newQueue(opt.QueueBytes),
-		spare:   &spare{sys: sys, log: opt.Logger, size: opt.SegmentSize, target: make(chan int64, 1)},
 		failed:  make(chan struct{}),
 		closing: make(chan struct{}),
 	}
+	s.spare = &spare{sys: sys, log: opt.Logger, fail: s.fail, size: opt.SegmentSize, target: make(chan int64, 1)}
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

@@ -203,7 +203,7 @@ func (o *serve) serve(ctx context.Context, n *node, all sockets, io streams, log
 	case <-ctx.Done():
 		return all.stop(n)
 	case <-n.log.Failed():
-		all.close()
+		_ = all.stop(n) // whoever waits is told that it cannot be done; how this ends changes nothing
 		return exitWith(exitStore, fmt.Errorf("%w; check the disk, then start again: what was answered is kept", n.log.Err()))
 	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)

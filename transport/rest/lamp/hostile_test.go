@@ -3,9 +3,12 @@ package lamp_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,5 +275,81 @@ func TestIdempotency(t *testing.T) {
 	f.must(json.Unmarshal(f.ask(root, "GET", "/participant/"+f.ids["P"]+"/sensor_event", ""), &events))
 	if len(events) != 1 {
 		t.Errorf("%d events, want 1", len(events))
+	}
+}
+
+// TestLargeValues stores values that are larger than one event (decision 4), and batches that are.
+func TestLargeValues(t *testing.T) {
+	f := newForest(t)
+	image := `"` + strings.Repeat("data:image/png;base64,", 150_000) + `"`
+	f.ask(root, "PUT", "/type/"+f.ids["P"]+"/tag/image/me", image)
+	if got := f.ask(root, "GET", "/type/"+f.ids["P"]+"/tag/image", ""); string(got) != image {
+		t.Errorf("a tag of %d bytes reads as %d", len(image), len(got))
+	}
+	activity := f.make("/study/"+f.ids["S"]+"/activity", `{"settings":`+image+`}`)
+	if got := f.ask(root, "GET", "/activity/"+activity, ""); !strings.Contains(string(got), image) {
+		t.Errorf("settings of %d bytes read as %d", len(image), len(got))
+	}
+	path := "/participant/" + f.ids["P"] + "/activity_event"
+	f.ask(root, "POST", path, `[{"activity":"a","timestamp":2,"static_data":`+image+`},{"activity":"a","timestamp":1}]`)
+	if got := f.ask(root, "GET", path+"?limit=1", ""); !strings.Contains(string(got), image) {
+		t.Errorf("an event of %d bytes reads as %d", len(image), len(got))
+	}
+}
+
+// TestWrongPasswords measures over HTTP how much slower callers who are known become while others try passwords as
+// fast as they can (decision 22). With and without them take turns, and the best round of each counts.
+func TestWrongPasswords(t *testing.T) {
+	f := newForest(t)
+	server := httptest.NewServer(f.handler)
+	defer server.Close()
+	path := server.URL + "/participant/" + f.ids["P"]
+	ask := func(credentials string) int {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", path, nil)
+		f.must(err)
+		r.Header.Set("Authorization", "Basic "+credentials)
+		answer, err := http.DefaultClient.Do(r)
+		f.must(err)
+		defer answer.Body.Close()
+		_, err = io.Copy(io.Discard, answer.Body)
+		f.must(err)
+		return answer.StatusCode
+	}
+	known := func() time.Duration {
+		start := time.Now()
+		for range 500 {
+			if status := ask(f.callers["P"]); status != 200 {
+				t.Fatalf("a known caller is answered %d", status)
+			}
+		}
+		return time.Since(start) / 500
+	}
+	alone, beside, guesses := time.Hour, time.Hour, atomic.Int64{}
+	known()
+	for range 4 {
+		alone = min(alone, known())
+		var guessers sync.WaitGroup
+		done := make(chan struct{})
+		for range 8 {
+			guessers.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					if status := ask(fmt.Sprint("P:wrong ", guesses.Add(1))); status != 403 && status != 503 {
+						t.Errorf("a guess is answered %d", status)
+					}
+				}
+			})
+		}
+		beside = min(beside, known())
+		close(done)
+		guessers.Wait()
+	}
+	t.Logf("a known caller waits %v alone, %v beside 8 who made %d guesses", alone, beside, guesses.Load())
+	if beside > 2*alone {
+		t.Errorf("a known caller waits %v beside guessers, %v alone", beside, alone)
 	}
 }

@@ -32,6 +32,7 @@ type Checker struct {
 	wrong     *memory
 	sources   *limiter
 	keys      *limiter
+	paces     *limiter
 	hashing   chan struct{} // holds one token for each hash that may be computed at once
 	queued    atomic.Int64
 	queue     int64
@@ -59,6 +60,13 @@ func WithLimits(sources, keys int, everySource, everyKey time.Duration) Option {
 	}
 }
 
+// WithPace sets how many failures in a row a source is told of at once, and how often one more. Further ones are told
+// of late, by two seconds at most, so that guessing at full rate leaves the server to others. The default is 100 and a
+// thousand a second.
+func WithPace(burst int, every time.Duration) Option {
+	return func(c *Checker) { c.paces = newLimiter(burst, every, 16_384) }
+}
+
 // WithQueue sets how many callers may wait for their secret to be hashed, and how long. The default is 64 and 2 s.
 func WithQueue(callers int, patience time.Duration) Option {
 	return func(c *Checker) { c.queue, c.patience = int64(callers), patience }
@@ -68,6 +76,7 @@ func WithQueue(callers int, patience time.Duration) Option {
 func New(directory Directory, hasher rest.Hasher, options ...Option) *Checker {
 	c := &Checker{directory: directory, hasher: hasher, clock: time.Now, queue: 64, patience: 2 * time.Second}
 	WithMemory(65_536, 5*time.Minute)(c)
+	WithPace(100, time.Millisecond)(c)
 	WithLimits(100, 50, 100*time.Millisecond, 200*time.Millisecond)(c)
 	for _, o := range options {
 		o(c)
@@ -88,6 +97,31 @@ func (c *Checker) Check(ctx context.Context, at domain.Position, address, access
 	if err := c.directory.Wait(ctx, at); err != nil {
 		return commands.Principal{}, err
 	}
+	p, err := c.find(ctx, address, accessKey, secret)
+	if err != nil {
+		c.pace(ctx, source(address))
+	}
+	return p, err
+}
+
+// pace holds back who fails too often.
+func (c *Checker) pace(ctx context.Context, from string) {
+	now := c.clock()
+	c.paces.fail(from, now)
+	wait := min(c.paces.wait(from, now), 2*time.Second)
+	if wait == 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// find is Check, without waiting.
+func (c *Checker) find(ctx context.Context, address, accessKey, secret string) (commands.Principal, error) {
 	id := CredentialID(c.hasher, accessKey)
 	holder, ok := c.directory.Credential(id)
 	held := bond{holder.ID, holder.Revision}

@@ -4,6 +4,6 @@
 // this process draws at its start, bound to the revision of its credential. So a known caller costs microseconds, and a
 // changed or deleted credential stops working with the next request. Wrong secrets are remembered too. At most two
 // hashes are computed at once, a bounded number waits, and failures are limited by source and by access key, so that
-// whoever guesses cannot slow down those who are known (decision 22). An unknown access key costs and answers the same
-// as a wrong secret.
+// whoever guesses cannot slow down those who are known (decision 22): beyond a limit they are told late. An unknown
+// access key costs and answers the same as a wrong secret.
 package signin

@@ -34,7 +34,7 @@ const (
 type world struct {
 	t         testing.TB
 	store     commands.EventStore
-	disk      *memory.Store // below store, where that is wrapped
+	disk      commands.EventStore // below store, where that is wrapped
 	keys      *keys.Store
 	codec     *codec.Codec
 	directory *directory.Directory
@@ -47,21 +47,30 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return worldOf(t, memory.New(), k)
+}
+
+func worldOf(t testing.TB, disk commands.EventStore, k *keys.Store) *world {
+	t.Helper()
 	z, err := zstd.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk := memory.New()
 	w := &world{t: t, store: disk, disk: disk, keys: k, codec: codec.New(k, k, z, z)}
-	w.restart()
+	w.start()
 	return w
 }
 
 // restart gives the world a new bus and a new directory, as a new process has them.
 func (w *world) restart(options ...commands.Option) {
 	w.t.Helper()
-	w.directory = directory.New()
+	w.start(options...)
 	w.follow()
+}
+
+func (w *world) start(options ...commands.Option) {
+	w.t.Helper()
+	w.directory = directory.New()
 	bus, err := commands.New(w.store, w.codec, w.keys, w.directory, options...)
 	if err != nil {
 		w.t.Fatal(err)
@@ -70,10 +79,10 @@ func (w *world) restart(options ...commands.Option) {
 }
 
 // forwards adapts the store for the codec.
-type forwards struct{ *memory.Store }
+type forwards struct{ commands.EventStore }
 
 func (f forwards) ReadStream(ctx context.Context, stream string, from uint64, limit int) iter.Seq2[domain.Record, error] {
-	return f.Store.ReadStream(ctx, stream, from, limit, commands.Forwards)
+	return f.EventStore.ReadStream(ctx, stream, from, limit, commands.Forwards)
 }
 
 func (w *world) decode(r domain.Record) domain.Recorded {
@@ -86,21 +95,32 @@ func (w *world) decode(r domain.Record) domain.Recorded {
 }
 
 // log is everything that has been recorded, without parts.
-func (w *world) log() []domain.Recorded { return w.since(domain.Position{}) }
+func (w *world) log() []domain.Recorded {
+	w.t.Helper()
+	all, err := w.since(domain.Position{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
 
 // since is what has been recorded after a position.
-func (w *world) since(at domain.Position) []domain.Recorded {
-	w.t.Helper()
+func (w *world) since(at domain.Position) ([]domain.Recorded, error) {
 	var all []domain.Recorded
 	for r, err := range w.disk.ReadAll(context.Background(), at, 0, commands.Forwards) {
 		if err != nil {
-			w.t.Fatal(err)
+			return nil, err
 		}
-		if at.Before(r.Position) && r.ContentType != domain.Part {
-			all = append(all, w.decode(r))
+		if !at.Before(r.Position) || r.ContentType == domain.Part {
+			continue
 		}
+		recorded, err := w.codec.Decode(context.Background(), r, forwards{w.disk})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, recorded)
 	}
-	return all
+	return all, nil
 }
 
 // types are the types of everything that has been recorded.
@@ -123,9 +143,17 @@ func (w *world) last() domain.Recorded {
 // follow brings the directory to the head.
 func (w *world) follow() {
 	w.t.Helper()
-	if fresh := w.since(w.directory.Checkpoint()); len(fresh) > 0 {
+	if err := w.tryFollow(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) tryFollow() error {
+	fresh, err := w.since(w.directory.Checkpoint())
+	if len(fresh) > 0 {
 		w.directory.Update(fresh[len(fresh)-1].Position, fresh)
 	}
+	return err
 }
 
 // must carries out a command for the system and follows.

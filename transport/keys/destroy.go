@@ -26,7 +26,10 @@ func (s *Store) Destroy(ctx context.Context, owner string) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	if err := s.rewrite(entries); err != nil {
+	if err := prepare(s.sys, subjectsFile, wholeFile(entries)); err != nil {
+		return fmt.Errorf("destroy the key of %s: %w: %w", owner, domain.ErrUnavailable, err) // and nothing has happened
+	}
+	if err := s.swap(); err != nil {
 		return fmt.Errorf("destroy the key of %s: %w", owner, s.fail(err))
 	}
 	s.mu.Lock()
@@ -57,9 +60,9 @@ func (s *Store) without(owner string) (entries []entry, id uint64, changed bool)
 	return append(entries, entry{kind: kindDestroyed, owner: owner}), id, true
 }
 
-// rewrite puts a new file with entries in the place of the present one.
-func (s *Store) rewrite(entries []entry) error {
-	if err := s.replace(entries); err != nil {
+// swap puts the prepared file in the place of the present one.
+func (s *Store) swap() error {
+	if err := commit(s.sys, subjectsFile); err != nil {
 		return err
 	}
 	file, err := s.sys.Open(subjectsFile, false)
@@ -72,10 +75,4 @@ func (s *Store) rewrite(entries []entry) error {
 		return err
 	}
 	return old.Close()
-}
-
-// replace writes a file of entries beside the present one, then moves it over that.
-func (s *Store) replace(entries []entry) error {
-	data := appendGroup([]byte(subjectsMagic), 0, entries)
-	return writeFile(s.sys, subjectsFile, data)
 }

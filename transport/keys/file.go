@@ -37,6 +37,9 @@ type entry struct {
 	box   [wrappedSize]byte // of a key
 }
 
+// wholeFile is a file of one group.
+func wholeFile(entries []entry) []byte { return appendGroup([]byte(subjectsMagic), 0, entries) }
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // appendGroup appends entries as one group, written to a file of which the first durable bytes are known to be on disk.

@@ -254,6 +254,34 @@ func TestFailedWriteStopsTheStore(t *testing.T) {
 	}
 }
 
+func TestFullDiskIsGotOver(t *testing.T) {
+	ctx := context.Background()
+	for _, op := range []faultfs.Op{faultfs.Allocate, faultfs.Create} {
+		sys := faultfs.New(1)
+		s := open(t, sys)
+		before := keyFor(t, s, "before")
+		sys.Inject(faultfs.Fault{Ops: []faultfs.Op{op}, At: 1, Err: syscall.ENOSPC})
+		_, err := s.KeyFor(ctx, "new")
+		if op == faultfs.Create {
+			err = s.Destroy(ctx, "before")
+		}
+		if !errors.Is(err, domain.ErrUnavailable) {
+			t.Errorf("with a full disk: %v", err)
+		}
+		fresh := keyFor(t, s, "new")
+		if got := keyFor(t, s, "before"); got != before {
+			t.Errorf("key is %s, was %s", got, before)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		s = open(t, sys)
+		if keyFor(t, s, "before") != before || keyFor(t, s, "new") != fresh {
+			t.Error("keys changed")
+		}
+	}
+}
+
 func TestDamageIsReported(t *testing.T) {
 	build := func(t *testing.T) (*faultfs.FS, int64) {
 		sys := faultfs.New(1)

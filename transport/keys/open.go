@@ -70,7 +70,7 @@ func (s *Store) found() error {
 	if err != nil {
 		return err
 	}
-	return s.replace([]entry{first})
+	return writeFile(s.sys, subjectsFile, wholeFile([]entry{first}))
 }
 
 // openNames takes out the key for names, which also shows whether root.key belongs to these keys.
@@ -126,6 +126,14 @@ func (s *Store) makeRoot() error {
 
 // writeFile puts a file of data under name, all or nothing, durably.
 func writeFile(sys files.System, name string, data []byte) error {
+	if err := prepare(sys, name, data); err != nil {
+		return err
+	}
+	return commit(sys, name)
+}
+
+// prepare writes a file of data beside the one under name.
+func prepare(sys files.System, name string, data []byte) error {
 	fresh := name + ".new"
 	if err := sys.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -138,10 +146,12 @@ func writeFile(sys files.System, name string, data []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := sys.Rename(fresh, name); err != nil {
+	return errors.Join(err, f.Close())
+}
+
+// commit moves the prepared file over the one under name.
+func commit(sys files.System, name string) error {
+	if err := sys.Rename(name+".new", name); err != nil {
 		return err
 	}
 	return sys.SyncDir(".")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 
 	"strandline/commands"
 	"strandline/domain"
@@ -187,13 +188,20 @@ func (s *Store) take() []entry {
 	})
 }
 
-// write appends a group to the file and syncs it. After a failure nothing is known of the file, so nothing is written to
-// it any more.
+// write appends a group to the file and syncs it. Where there is no room for it, nothing has happened, and it may be tried
+// again. After any other failure nothing is known of the file, so nothing is written to it any more.
 func (s *Store) write(entries []entry) error {
 	if s.failed != nil {
 		return s.failed
 	}
 	data := appendGroup(nil, s.size, entries)
+	err := s.file.Allocate(s.size + int64(len(data)))
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: the disk has no room for another key: make some, and it goes on: %w", domain.ErrUnavailable, err)
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return s.fail(err)
+	}
 	if _, err := s.file.WriteAt(data, s.size); err != nil {
 		return s.fail(err)
 	}
@@ -215,9 +223,6 @@ func (s *Store) fail(err error) error {
 func (s *Store) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	var err error
-	if s.failed == nil {
-		err = s.write(nil)
-	}
-	return errors.Join(err, s.file.Close(), s.lock.Close())
+	_ = s.write(nil) // the mark helps to tell damage from a torn write; nobody was promised it
+	return errors.Join(s.file.Close(), s.lock.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -22,7 +23,7 @@ const (
 	hasIndex
 	hasSeries
 	isCompressed // everything after the flags is a zstd frame
-	allFlags     = 1<<iota - 1
+	plainFlags   = isCompressed - 1
 )
 
 // blocks encodes and decodes blocks. Decoding may go on in many goroutines at once, encoding in one.
@@ -146,25 +147,28 @@ func appendPositions(dst []byte, entries []entry, pairs bool) []byte {
 
 // decode appends the samples of block to dst. Their values lie in block unless it is compressed.
 func (b *blocks) decode(dst []entry, block []byte) ([]entry, error) {
-	if len(block) == 0 {
-		return dst, fmt.Errorf("%w: it is empty", errDamaged)
+	if len(block) == 0 || block[0]&isCompressed == 0 {
+		return decodePlain(dst, block)
 	}
-	flags, rest := block[0], block[1:]
-	if flags&isCompressed != 0 {
-		plain, err := b.decoder.DecodeAll(rest, nil)
-		if err != nil {
-			return dst, fmt.Errorf("%w: %w", errDamaged, err)
-		}
-		rest = plain
+	plain, err := b.decoder.DecodeAll(block[1:], []byte{block[0] &^ isCompressed})
+	if err != nil {
+		return dst, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	if flags&^byte(allFlags) != 0 {
-		return dst, fmt.Errorf("%w: unknown flags %#x", errDamaged, flags)
-	}
-	r := columns{rest: rest}
+	return decodePlain(dst, plain)
+}
+
+// decodePlain appends the samples of plain blocks that lie one after the other.
+func decodePlain(dst []entry, blocks []byte) ([]entry, error) {
 	first := len(dst)
-	dst = r.decode(dst, flags)
-	if r.broken {
-		return dst[:first], fmt.Errorf("%w: it is cut", errDamaged)
+	for r := (columns{rest: blocks}); len(r.rest) > 0; {
+		flags := r.rest[0]
+		r.rest = r.rest[1:]
+		if flags&^byte(plainFlags) != 0 {
+			return dst[:first], fmt.Errorf("%w: unknown flags %#x", errDamaged, flags)
+		}
+		if dst = r.decode(dst, flags); r.broken {
+			return dst[:first], fmt.Errorf("%w: it is cut", errDamaged)
+		}
 	}
 	return dst, nil
 }
@@ -182,8 +186,9 @@ func (c *columns) decode(dst []entry, flags byte) []entry {
 		return dst
 	}
 	first := len(dst)
-	dst = append(dst, make([]entry, n)...)
+	dst = slices.Grow(dst, int(n))[:first+int(n)]
 	entries := dst[first:]
+	clear(entries)
 	c.times(entries, flags&hasTimeless != 0)
 	c.positions(entries, flags&hasPrepare != 0)
 	if flags&hasIndex != 0 {

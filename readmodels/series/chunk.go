@@ -23,67 +23,75 @@ func (w *Writer) settle(tx *readmodels.Tx, s *stream) error {
 	if err != nil {
 		return err
 	}
-	for _, group := range groups(s.id, entries) {
+	for _, group := range w.groups(s.id, entries) {
 		if err := w.insert(tx, group.place, group.entries, false); err != nil {
 			return err
 		}
 	}
-	if cap(w.read) > 2*freshSize {
-		w.read = nil
-	}
+	w.release()
 	return nil
 }
 
-// takeFresh removes and returns all fresh samples of a stream, in the order of arrival. Values are good until it is called
-// again.
-func (w *Writer) takeFresh(tx *readmodels.Tx, s *stream) ([]entry, error) {
-	entries := make([]entry, 0, s.fresh.samples)
+// takeFresh removes and returns all fresh samples of a stream, in the order of arrival. They are good until the next call.
+func (w *Writer) takeFresh(tx *readmodels.Tx, s *stream) (entries []entry, err error) {
+	w.stored, w.entries = w.stored[:0], w.entries[:0]
 	if s.stored > 0 {
-		var err error
-		if w.read, entries, err = readFresh(tx, w.blocks, s.id, w.read[:0], entries); err != nil {
+		if w.stored, err = readFresh(tx, s.id, w.stored); err != nil {
 			return nil, err
 		}
 		if err := tx.Exec("DELETE FROM fresh WHERE id >= ? AND id < ?", freshID(s.id, 0), freshID(s.id+1, 0)); err != nil {
 			return nil, err
 		}
 	}
-	w.pending -= measure(s.pending).size
-	entries = append(entries, s.pending...)
-	s.pending, s.stored, s.fresh = nil, 0, tally{}
-	return entries, nil
+	w.entries = slices.Grow(w.entries, s.fresh.samples)
+	for _, blocks := range [][]byte{w.stored, s.pending} {
+		if w.entries, err = decodePlain(w.entries, blocks); err != nil {
+			return nil, err
+		}
+	}
+	w.pending -= len(s.pending)
+	s.pending, s.stored, s.fresh, s.waiting = nil, 0, tally{}, tally{}
+	return w.entries, nil
 }
 
-// readFresh appends the fresh samples of a stream that are in the file, in the order of arrival. Their values lie in
-// buffer, which it appends to.
-func readFresh(tx *readmodels.Tx, b *blocks, stream int64, buffer []byte, entries []entry) ([]byte, []entry, error) {
+// readFresh appends the blocks of all fresh samples of a stream that are in the file, in the order of arrival.
+func readFresh(tx *readmodels.Tx, stream int64, blocks []byte) ([]byte, error) {
 	for row, err := range tx.Query("SELECT block FROM fresh WHERE id >= ? AND id < ? ORDER BY id",
 		freshID(stream, 0), freshID(stream+1, 0)) {
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		start := len(buffer)
-		buffer = append(buffer, row.Raw(0)...)
-		if entries, err = b.decode(entries, buffer[start:]); err != nil {
-			return nil, nil, err
-		}
+		blocks = append(blocks, row.Raw(0)...)
 	}
-	return buffer, entries, nil
+	return blocks, nil
+}
+
+// release gives up buffers that an unusually large event has made large, and what they point to.
+func (w *Writer) release() {
+	const enough = 2 * freshSize
+	if cap(w.stored) > enough || cap(w.block) > enough || cap(w.entries) > enough/64 {
+		w.stored, w.block, w.entries, w.sorted = nil, nil, nil, nil
+	}
+	clear(w.entries)
+	clear(w.sorted)
 }
 
 // group is samples of one place, sorted.
 type group struct {
 	place
-	entries []entry
+	count   int
+	entries []entry // as many, in the end
 }
 
 // groups sorts samples of one stream by place, and within by time.
-func groups(stream int64, entries []entry) []group {
+func (w *Writer) groups(stream int64, entries []entry) []group {
 	all, of := assign(stream, entries)
-	sorted := make([]entry, len(entries))
-	for i, n := 0, 0; i < len(all); i++ {
-		room := len(all[i].entries)
-		all[i].entries = sorted[n : n : n+room]
-		n += room
+	w.sorted = slices.Grow(w.sorted[:0], len(entries))
+	w.sorted = w.sorted[:len(entries)]
+	used := 0
+	for i := range all {
+		all[i].entries = w.sorted[used : used : used+all[i].count]
+		used += all[i].count
 	}
 	for i := range entries {
 		all[of[i]].entries = append(all[of[i]].entries, entries[i])
@@ -97,7 +105,7 @@ func groups(stream int64, entries []entry) []group {
 	return all
 }
 
-// assign tells the places of entries, each with as many entries as belong to it, and for each entry the number of its.
+// assign counts the entries of each place, and tells for each entry the number of its group.
 func assign(stream int64, entries []entry) (all []group, of []int32) {
 	of = make([]int32, len(entries))
 	known := map[place]int32{}
@@ -114,7 +122,7 @@ func assign(stream int64, entries []entry) (all []group, of []int32) {
 			last = n
 		}
 		of[i] = last
-		all[last].entries = entries[:len(all[last].entries)+1]
+		all[last].count++
 	}
 	return all, of
 }

@@ -141,7 +141,11 @@ func (r *reading) before(a, b *entry) bool {
 
 // fresh returns the fresh samples that are still to come, in the order of reading.
 func (r *reading) fresh(tx *readmodels.Tx) ([]entry, error) {
-	_, entries, err := readFresh(tx, r.blocks, r.selection.stream, nil, nil)
+	blocks, err := readFresh(tx, r.selection.stream, nil)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := decodePlain(nil, blocks)
 	if err != nil {
 		return nil, err
 	}

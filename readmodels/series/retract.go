@@ -39,11 +39,8 @@ func (w *Writer) retractFresh(tx *readmodels.Tx, s *stream, hidden selection) er
 	if err != nil {
 		return err
 	}
-	w.read = nil // values in it stay pending
-	s.pending = without(entries, hidden)
-	s.fresh = measure(s.pending)
-	w.pending += s.fresh.size
-	w.dirty = append(w.dirty, s)
+	w.wait(s, without(entries, hidden))
+	w.release()
 	return nil
 }
 

@@ -16,7 +16,7 @@ CREATE TABLE fresh (
 	events  INTEGER NOT NULL,
 	samples INTEGER NOT NULL,
 	size    INTEGER NOT NULL,
-	block   BLOB    NOT NULL     -- in the order of arrival, with series
+	block   BLOB    NOT NULL     -- a block for each event, with series, one after the other
 );
 
 CREATE TABLE chunk (

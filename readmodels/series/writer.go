@@ -2,7 +2,6 @@ package series
 
 import (
 	"fmt"
-	"slices"
 
 	"strandline/domain"
 	"strandline/domain/observation"
@@ -13,7 +12,7 @@ import (
 const (
 	freshEvents = 256       // of one stream
 	freshSize   = 512 << 10 // of one stream
-	pendingSize = 8 << 20   // of all streams, within one transaction
+	pendingSize = 4 << 20   // bytes of blocks of all streams, within one transaction
 	knownNames  = 16 << 10  // ids of streams and series that are remembered
 )
 
@@ -27,10 +26,15 @@ type Writer struct {
 	streams map[streamName]*stream
 	known   int       // names in streams
 	dirty   []*stream // those with pending samples, in the order in which they got them
-	pending int       // size of all pending samples
-	block   []byte    // reused, as are the others
+	pending int       // bytes of all pending samples
+
+	// Reused.
+	block   []byte
 	key     []byte
-	read    []byte
+	stored  []byte
+	entries []entry
+	sorted  []entry
+	spare   [][]byte // of the last Flush, for pending samples
 }
 
 // streamName is a subject with a channel.
@@ -42,11 +46,16 @@ type stream struct {
 	series  map[string]int64 // ids by name, as far as they were needed
 	fresh   tally            // of the samples that are not in chunks
 	stored  int              // rows of them in the file
-	pending []entry          // those that are not yet in the file
+	pending []byte           // blocks of those that are not in the file yet
+	waiting tally            // of those
 }
 
 // tally measures fresh samples.
 type tally struct{ events, samples, size int }
+
+func (t *tally) add(u tally) {
+	t.events, t.samples, t.size = t.events+u.events, t.samples+u.samples, t.size+u.size
+}
 
 // NewWriter returns a writer for one file.
 func NewWriter() *Writer {
@@ -85,17 +94,12 @@ func (w *Writer) record(tx *readmodels.Tx, position domain.Position, e observati
 }
 
 // add makes the items of one event pending.
-func (w *Writer) add(tx *readmodels.Tx, s *stream, position domain.Position, items []observation.Item) error {
-	if len(s.pending) == 0 {
-		w.dirty = append(w.dirty, s)
-	}
-	s.pending = slices.Grow(s.pending, max(len(items), len(s.pending)))
-	before := s.fresh.size
+func (w *Writer) add(tx *readmodels.Tx, s *stream, position domain.Position, items []observation.Item) (err error) {
+	w.entries = w.entries[:0]
 	name, id := "", int64(0)
 	for i := range items {
 		item := &items[i]
 		if id == 0 || item.Series != name {
-			var err error
 			if id, err = w.series(tx, s, item.Series); err != nil {
 				return err
 			}
@@ -105,17 +109,39 @@ func (w *Writer) add(tx *readmodels.Tx, s *stream, position domain.Position, ite
 		if item.Time != nil {
 			e.time = *item.Time
 		}
-		s.pending = append(s.pending, e)
-		s.fresh.size += e.size()
+		w.entries = append(w.entries, e)
 	}
-	s.fresh.events++
-	s.fresh.samples += len(items)
-	w.pending += s.fresh.size - before
+	w.wait(s, w.entries)
 	return nil
+}
+
+// wait adds samples, in the order of arrival, to those pending.
+func (w *Writer) wait(s *stream, entries []entry) {
+	if len(entries) == 0 {
+		return
+	}
+	if len(s.pending) == 0 {
+		w.dirty = append(w.dirty, s)
+		s.pending = w.buffer()
+	}
+	before, t := len(s.pending), measure(entries)
+	s.pending = appendBlock(s.pending, entries)
+	w.pending += len(s.pending) - before
+	s.waiting.add(t)
+	s.fresh.add(t)
+}
+
+// buffer is an empty one.
+func (w *Writer) buffer() (b []byte) {
+	if last := len(w.spare) - 1; last >= 0 {
+		b, w.spare = w.spare[last], w.spare[:last]
+	}
+	return b
 }
 
 // Flush writes down what is pending. It must come before each commit.
 func (w *Writer) Flush(tx *readmodels.Tx) error {
+	w.spare = nil
 	for _, s := range w.dirty {
 		if err := w.flush(tx, s); err != nil {
 			return fmt.Errorf("write fresh samples: %w", err)
@@ -129,16 +155,15 @@ func (w *Writer) Flush(tx *readmodels.Tx) error {
 	return nil
 }
 
-// flush writes the pending samples of one stream as a fresh block.
+// flush writes the pending samples of one stream as a fresh row.
 func (w *Writer) flush(tx *readmodels.Tx, s *stream) error {
 	if len(s.pending) == 0 {
 		return nil
 	}
-	t := measure(s.pending)
-	w.block = appendBlock(w.block[:0], s.pending)
 	err := tx.Exec("INSERT INTO fresh (id, events, samples, size, block) VALUES (?, ?, ?, ?, ?)",
-		freshID(s.id, s.stored), t.events, t.samples, t.size, w.block)
-	s.pending = nil
+		freshID(s.id, s.stored), s.waiting.events, s.waiting.samples, s.waiting.size, s.pending)
+	w.spare = append(w.spare, s.pending[:0])
+	s.pending, s.waiting = nil, tally{}
 	s.stored++
 	return err
 }

@@ -114,6 +114,15 @@ func (l *ledger) copy() *ledger {
 	return &ledger{acked: maps.Clone(l.acked), open: maps.Clone(l.open), known: slices.Clone(l.known), content: l.content}
 }
 
+// sent are all appends that were begun.
+func (l *ledger) sent() map[appendKey]domain.Expected {
+	all := maps.Clone(l.open)
+	for k := range l.acked {
+		all[k] = domain.Any
+	}
+	return all
+}
+
 // send appends and notes the outcome.
 func (l *ledger) send(ctx context.Context, store commands.EventStore, k appendKey, expected domain.Expected) (commands.Appended, error) {
 	l.mu.Lock()
@@ -229,9 +238,9 @@ func (l *ledger) check(ctx context.Context, store *embedded.Store) error {
 	if err := checkStreams(ctx, store, all); err != nil {
 		return err
 	}
-	_, err = store.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+	report, err := store.Verify(ctx)
+	if err != nil || report.Records != uint64(len(all)) {
+		return fmt.Errorf("verify: %w (%+v)", err, report)
 	}
 	l.known, l.seen = ids(all), seen
 	return nil

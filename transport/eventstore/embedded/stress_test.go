@@ -11,6 +11,7 @@ import (
 	"strandline/commands"
 	"strandline/domain"
 	"strandline/transport/eventstore/embedded"
+	"strandline/transport/files"
 )
 
 // TestManySegments appends until runs have been merged twice over, and reads everything in every way, before and after
@@ -92,4 +93,12 @@ func testID(a, b int) (id domain.ID) {
 	binary.LittleEndian.PutUint64(id[:8], uint64(a)+1)
 	binary.LittleEndian.PutUint64(id[8:], uint64(b))
 	return id
+}
+
+func tryOpenAt(dir string) (*embedded.Store, error) {
+	disk, err := files.NewDisk(dir)
+	if err != nil {
+		return nil, err
+	}
+	return embedded.Open(disk, embedded.Options{})
 }

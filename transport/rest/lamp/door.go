@@ -53,6 +53,7 @@ type Door struct {
 func New(parts Parts) *Door {
 	d := &Door{Parts: parts, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), routes: map[*mux.Route]*route{}}
 	for _, r := range table() {
+		r.shown = r.template()
 		d.routes[d.router.NewRoute().Methods(r.method).Path(r.path)] = r
 	}
 	d.about = describe(table())
@@ -78,7 +79,7 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	if found == nil {
 		return rest.Answer{}, rest.ErrNoSuchRoute
 	}
-	c.Meta.Details.Route = found.path
+	c.Meta.Details.Route = found.shown
 	if !found.open {
 		if err := d.authenticate(c); err != nil {
 			return rest.Answer{}, err
@@ -119,9 +120,7 @@ func (d *Door) authenticate(c *rest.Call) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := c.Waiting()
-	defer stop()
-	principal, err := d.SignIn.Check(ctx, c.Arrival, c.Meta.Details.Address, accessKey, secret)
+	principal, err := d.SignIn.Check(c.Context(), c.Arrival, c.Meta.Details.Address, accessKey, secret)
 	if err != nil {
 		c.Attempted = accessKey
 		return err

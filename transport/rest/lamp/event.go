@@ -3,7 +3,9 @@ package lamp
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
+	"iter"
 	"math"
 	"net/url"
 	"slices"
@@ -46,6 +48,9 @@ func (ch channel) create(c *call) (rest.Answer, error) {
 	return c.do(observation.Record{Subject: c.id, Channel: ch.name, Items: items}, c.Series)
 }
 
+// longList is how many events are shown at once at most. Longer lists leave bit by bit, in bounded memory.
+const longList = 10_000
+
 // list shows the events of one subject.
 func (ch channel) list(c *call) (rest.Answer, error) {
 	q, err := ch.query(c)
@@ -54,8 +59,13 @@ func (ch channel) list(c *call) (rest.Answer, error) {
 	}
 	c.ready(c.Series)
 	q.Subject = c.id
-	body, rows := append(c.Buffer(), `{"data":[`...), 0
 	light := c.detail() == light
+	if q.Limit == 0 || q.Limit > longList {
+		return rest.Answer{Status: 200, Stream: func(ctx context.Context, to *rest.Stream) (int, error) {
+			return ch.stream(to, c.Series.Each(ctx, q), light)
+		}}, nil
+	}
+	body, rows := append(c.Buffer(), opening...), 0
 	for s, err := range c.Series.Each(c.Context(), q) {
 		if err != nil {
 			return rest.Answer{}, err
@@ -63,7 +73,31 @@ func (ch channel) list(c *call) (rest.Answer, error) {
 		body = ch.append(separate(body, rows), &s, light)
 		rows++
 	}
-	return answer(append(body, ']', '}'), rows), nil
+	return answer(append(body, closing...), rows), nil
+}
+
+// What stands around a list.
+const (
+	opening = `{"data":[`
+	closing = `]}`
+)
+
+// stream writes a list as it is read. After an error the client is left with half of one, which is no JSON.
+func (ch channel) stream(to *rest.Stream, samples iter.Seq2[series.Sample, error], light bool) (rows int, err error) {
+	buffer := []byte(opening)
+	for s, err := range samples {
+		if err != nil {
+			return rows, err
+		}
+		buffer = ch.append(separate(buffer, rows), &s, light)
+		if _, err := to.Write(buffer); err != nil {
+			return rows, err
+		}
+		buffer = buffer[:0]
+		rows++
+	}
+	_, err = to.Write(append(buffer, closing...))
+	return rows, err
 }
 
 // listBelow shows the events of all participants of a study or a researcher, merged by time. Where two have the same
@@ -78,11 +112,11 @@ func (ch channel) listBelow(c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	body, light := append(c.Buffer(), `{"data":[`...), c.detail() == light
+	body, light := append(c.Buffer(), opening...), c.detail() == light
 	for i := range samples {
 		body = ch.append(separate(body, i), &samples[i], light)
 	}
-	return answer(append(body, ']', '}'), len(samples)), nil
+	return answer(append(body, closing...), len(samples)), nil
 }
 
 // merged reads what q asks for from each participant in turn, and never holds more than twice its limit.

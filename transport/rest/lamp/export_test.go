@@ -2,6 +2,7 @@ package lamp
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"strandline/domain/observation"
@@ -83,3 +84,6 @@ func (d *Door) Match(r *http.Request) (path string, ok bool) {
 	}
 	return found.path, true
 }
+
+// Bound is what a from or to parameter means.
+func Bound(text string) (*int64, error) { return bound(url.Values{"from": {text}}, "from") }

@@ -230,3 +230,19 @@ func FuzzBodies(f *testing.F) {
 		}
 	})
 }
+
+// FuzzQuery looks for parameters that make the reader of queries panic or ask for the impossible.
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{"1", "-1", "1e999", "NaN", "0x1p-2", "", "1_0", "8640000000000001", "Infinity", "-0"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if n := lamp.Limit(text); n < -2147483647 || n > 2147483647 {
+			t.Errorf("limit=%q means %d", text, n)
+		}
+		at, err := lamp.Bound(text)
+		if err != nil && !errors.Is(err, domain.ErrInvalid) || at != nil && (*at > 8_640_000_000_000_000 || *at < -8_640_000_000_000_000) {
+			t.Errorf("from=%q means %v, %v", text, at, err)
+		}
+	})
+}

@@ -27,6 +27,7 @@ type route struct {
 	kind         registry.Kind // of which kind it must be, empty for any
 	installation bool          // the word null may stand for the installation
 	handle       func(*call) (rest.Answer, error)
+	shown        string // the path as the record has it: its template
 }
 
 // parameter is the name of the path's first parameter that is no kind word: the one that names the object.

@@ -67,14 +67,14 @@ func WithPace(burst int, every time.Duration) Option {
 	return func(c *Checker) { c.paces = newLimiter(burst, every, 16_384) }
 }
 
-// WithQueue sets how many callers may wait for their secret to be hashed, and how long. The default is 64 and 2 s.
+// WithQueue sets how many callers may wait for their secret to be hashed, and how long. The default is 256 and 5 s.
 func WithQueue(callers int, patience time.Duration) Option {
 	return func(c *Checker) { c.queue, c.patience = int64(callers), patience }
 }
 
 // New returns a Checker over a directory, whose credentials are named with hasher.
 func New(directory Directory, hasher rest.Hasher, options ...Option) *Checker {
-	c := &Checker{directory: directory, hasher: hasher, clock: time.Now, queue: 64, patience: 2 * time.Second}
+	c := &Checker{directory: directory, hasher: hasher, clock: time.Now, queue: 256, patience: 5 * time.Second}
 	WithMemory(65_536, 5*time.Minute)(c)
 	WithPace(100, time.Millisecond)(c)
 	WithLimits(100, 50, 100*time.Millisecond, 200*time.Millisecond)(c)
@@ -94,7 +94,7 @@ func hashesAtOnce() int { return min(2, max(1, runtime.GOMAXPROCS(0)/2)) }
 // request's arrival, so that a credential changed before it counts. Address is where the request comes from. It fails
 // with ErrUnknown, or with *rest.BusyError if this caller has to come back later.
 func (c *Checker) Check(ctx context.Context, at domain.Position, address, accessKey, secret string) (commands.Principal, error) {
-	if err := c.directory.Wait(ctx, at); err != nil {
+	if err := c.upToDate(ctx, at); err != nil {
 		return commands.Principal{}, err
 	}
 	p, err := c.find(ctx, address, accessKey, secret)
@@ -102,6 +102,13 @@ func (c *Checker) Check(ctx context.Context, at domain.Position, address, access
 		c.pace(ctx, source(address))
 	}
 	return p, err
+}
+
+// upToDate waits a bounded time until the directory knows all that happened up to a position.
+func (c *Checker) upToDate(ctx context.Context, at domain.Position) error {
+	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	return c.directory.Wait(ctx, at)
 }
 
 // pace holds back who fails too often.

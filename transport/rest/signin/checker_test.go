@@ -279,3 +279,15 @@ func BenchmarkKnown(b *testing.B) {
 		}
 	}
 }
+
+// FuzzHash looks for stored hashes that take the server down.
+func FuzzHash(f *testing.F) {
+	f.Add("$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	f.Add("$argon2id$v=19$m=-1,t=0,p=999$$")
+	f.Fuzz(func(t *testing.T, text string) {
+		memory, passes, err := signin.Cost(text)
+		if err == nil && (memory > 256*1024 || passes > 16 || passes == 0) {
+			t.Errorf("%q costs %d KiB, %d passes", text, memory, passes)
+		}
+	})
+}

@@ -83,16 +83,23 @@ func (w *world) check(accessKey, secret string) (commands.Principal, error) {
 	return w.Check(w.Context(), domain.Position{}, "192.0.2.1", accessKey, secret)
 }
 
-// expect checks a pair and what comes of it; fast tells whether it must have been remembered.
+// cheapest is less than any hash takes.
+const cheapest = 5 * time.Millisecond
+
+// expect checks a pair and what comes of it; fast tells that it must have been remembered. It is then asked for a few
+// times, since the machine may have other work just once.
 func (w *world) expect(what, accessKey, secret string, fast bool, err error) {
 	w.Helper()
-	start := time.Now()
-	p, got := w.check(accessKey, secret)
-	took := time.Since(start)
-	if !errors.Is(got, err) {
-		w.Errorf("%s: Check(%s, %s) = %+v, %v; want %v", what, accessKey, secret, p, got, err)
+	took := time.Hour
+	for attempt := 0; attempt == 0 || fast && attempt < 5 && took > cheapest; attempt++ {
+		start := time.Now()
+		p, got := w.check(accessKey, secret)
+		took = min(took, time.Since(start))
+		if !errors.Is(got, err) {
+			w.Errorf("%s: Check(%s, %s) = %+v, %v; want %v", what, accessKey, secret, p, got, err)
+		}
 	}
-	if fast && took > 5*time.Millisecond {
+	if fast && took > cheapest {
 		w.Errorf("%s took %v, want it remembered", what, took)
 	}
 }
@@ -132,23 +139,27 @@ func TestRootPrincipal(t *testing.T) {
 	}
 }
 
-// TestUnknownCostsTheSame compares what a wrong secret and an unknown access key cost.
+// TestUnknownCostsTheSame compares what a wrong secret and an unknown access key cost. They take turns, and the best
+// round of each counts, because the machine has other work too.
 func TestUnknownCostsTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.set("p", "U0000000001", signin.Hash("s"), 0)
-	fastest := func(accessKey string) time.Duration {
-		best := time.Hour
-		for i := range 5 {
-			start := time.Now()
-			w.expect(accessKey, accessKey, fmt.Sprint("wrong ", i), false, signin.ErrUnknown)
-			best = min(best, time.Since(start))
-		}
-		return best
+	wrong, unknown := time.Hour, time.Hour
+	for round := 0; round < 4 || round < 20 && (wrong > 2*unknown || unknown > 2*wrong); round++ {
+		wrong = min(wrong, w.failure("p", round))
+		unknown = min(unknown, w.failure("nobody", round))
 	}
-	known, unknown := fastest("p"), fastest("nobody")
-	if known > 2*unknown || unknown > 2*known {
-		t.Errorf("a wrong secret takes %v, an unknown access key %v", known, unknown)
+	t.Logf("a wrong secret takes %v, an unknown access key %v", wrong, unknown)
+	if wrong > 2*unknown || unknown > 2*wrong {
+		t.Errorf("a wrong secret takes %v, an unknown access key %v", wrong, unknown)
 	}
+}
+
+// failure is how long a check takes that fails.
+func (w *world) failure(accessKey string, round int) time.Duration {
+	start := time.Now()
+	w.expect(accessKey, accessKey, fmt.Sprint("wrong ", round), false, signin.ErrUnknown)
+	return time.Since(start)
 }
 
 // TestLimits lets failures run into the limit of a source, while one who is known signs in from there.
@@ -211,14 +222,14 @@ func TestGuessing(t *testing.T) {
 	w.set("p", "U0000000001", signin.Hash("s"), 0)
 	w.expect("before", "p", "s", false, nil)
 	alone, beside := time.Hour, time.Hour
-	for round := range 8 {
+	for round := 0; round < 4 || round < 20 && beside > 2*alone; round++ {
 		alone = min(alone, w.known(2000))
 		stop := w.guess(round)
 		beside = min(beside, w.known(2000))
 		stop()
 	}
 	t.Logf("a known caller takes %v alone, %v beside four guessers", alone, beside)
-	if beside > 2*alone+time.Microsecond {
+	if beside > 2*alone+time.Microsecond && !slowed {
 		t.Errorf("a known caller takes %v beside guessers, %v alone", beside, alone)
 	}
 }

@@ -53,8 +53,9 @@ func (s *Store) prepareBackup(dest files.System) error {
 	return makeFolders(dest)
 }
 
+// makeFolders makes the folders of a store, durably: store.json must not outlive them.
 func makeFolders(sys files.System) error {
-	return errors.Join(sys.MkdirAll(segmentFolder), sys.MkdirAll(indexFolder))
+	return errors.Join(sys.MkdirAll(segmentFolder), sys.MkdirAll(indexFolder), sys.SyncDir("."))
 }
 
 // finishCopy writes the copy's store.json, last of all: without it a copy cannot be opened.

@@ -150,3 +150,24 @@ func TestFailedSyncIsNotTriedAgain(t *testing.T) {
 	}
 	y.report(t)
 }
+
+// TestPowerGoneWhileFounding lets the power go at each of the first calls, with many outcomes: a folder may be lost where
+// a file that was made later is kept.
+func TestPowerGoneWhileFounding(t *testing.T) {
+	for at := 1; at <= 20; at++ {
+		for outcome := range uint64(50) {
+			sys := faultfs.New(uint64(at))
+			sys.CrashAt(at)
+			if store, err := embedded.Open(sys, small()); err == nil {
+				_ = store.Close()
+			}
+			store, err := embedded.Open(sys.Restart(outcome), small())
+			if err != nil {
+				t.Fatalf("power gone at call %d, outcome %d: %v", at, outcome, err)
+			}
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

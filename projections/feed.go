@@ -63,22 +63,18 @@ func (b batch) from(skip int) batch {
 		return b
 	}
 	rest := batch{prev: b.events[skip-1].Position, events: b.events[skip:]}
-	for _, e := range rest.events {
-		rest.size += e.Size
+	for i := range rest.events {
+		rest.size += rest.events[i].Size
+	}
+	if len(b.failed) > 0 {
+		rest.failed = map[int]error{}
 	}
 	for i, err := range b.failed {
 		if i >= skip {
-			rest.fail(i-skip, err)
+			rest.failed[i-skip] = err
 		}
 	}
 	return rest
-}
-
-func (b *batch) fail(i int, err error) {
-	if b.failed == nil {
-		b.failed = map[int]error{}
-	}
-	b.failed[i] = err
 }
 
 // source is a feed with what opens its records.
@@ -115,43 +111,52 @@ const share = 64
 // open decodes records, large batches on all processors.
 func (s source) open(ctx context.Context, prev domain.Position, records []domain.Record) (batch, error) {
 	b := batch{prev: prev, events: make([]domain.Recorded, len(records))}
-	errs := make([]error, len(records))
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(records)/share))
 	each := (len(records) + workers - 1) / workers
+	var failures failures
 	var group sync.WaitGroup
 	for start := each; start < len(records); start += each {
-		group.Go(func() { s.openSome(ctx, records, b.events, errs, start, min(start+each, len(records))) })
+		group.Go(func() { s.openSome(ctx, records, b.events, &failures, start, min(start+each, len(records))) })
 	}
-	s.openSome(ctx, records, b.events, errs, 0, min(each, len(records)))
+	s.openSome(ctx, records, b.events, &failures, 0, min(each, len(records)))
 	group.Wait()
-	for i, err := range errs {
-		switch {
-		case err == nil:
-		case errors.Is(err, domain.ErrUnavailable), ctx.Err() != nil:
-			return batch{}, err
-		default:
-			b.fail(i, err)
-		}
+	for i := range b.events {
 		b.size += b.events[i].Size
 	}
-	return b, nil
+	b.failed = failures.poison
+	return b, failures.passing
+}
+
+// failures are the errors of decoding a batch, from several goroutines.
+type failures struct {
+	mu      sync.Mutex
+	poison  map[int]error // of events that never can be decoded, by index
+	passing error         // of one that may be decoded later
+}
+
+func (f *failures) add(i int, err error, passing bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if passing {
+		f.passing = err
+		return
+	}
+	if f.poison == nil {
+		f.poison = map[int]error{}
+	}
+	f.poison[i] = err
 }
 
 // openSome decodes records[start:end]. An event that cannot be decoded keeps its envelope.
-func (s source) openSome(ctx context.Context, records []domain.Record, events []domain.Recorded, errs []error, start, end int) {
+func (s source) openSome(ctx context.Context, records []domain.Record, events []domain.Recorded, failed *failures, start, end int) {
 	for i := start; i < end; i++ {
-		events[i], errs[i] = s.openOne(ctx, records[i])
-		if errs[i] != nil {
+		err := recovered(func() (err error) {
+			events[i], err = s.decode(ctx, records[i])
+			return err
+		})
+		if err != nil {
 			events[i] = domain.Recorded{Position: records[i].Position, Envelope: records[i].Envelope, Size: len(records[i].Data)}
+			failed.add(i, err, ctx.Err() != nil || errors.Is(err, domain.ErrUnavailable))
 		}
 	}
-}
-
-func (s source) openOne(ctx context.Context, r domain.Record) (e domain.Recorded, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(p)
-		}
-	}()
-	return s.decode(ctx, r)
 }

@@ -100,7 +100,7 @@ type tableWriter struct {
 
 // apply applies batches in one transaction. Where an event turns out to be poison, all is done again with care.
 func (t tableWriter) apply(ctx context.Context, batches []batch) error {
-	err := t.update(ctx, batches, t.trustingly)
+	err := t.update(ctx, batches, t.applier.Apply)
 	if err == nil || !isPoison(ctx, err) {
 		return err
 	}
@@ -112,12 +112,19 @@ func isPoison(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && !readmodels.IsEnvironment(err) && !errors.Is(err, domain.ErrUnavailable)
 }
 
-func (t tableWriter) update(ctx context.Context, batches []batch, how func(*readmodels.Tx, domain.Recorded) error) error {
+// applyOne is how one event is applied.
+type applyOne func(*readmodels.Tx, domain.Recorded) error
+
+func (t tableWriter) update(ctx context.Context, batches []batch, how applyOne) error {
 	err := t.to.Update(ctx, batches[len(batches)-1].last(), func(tx *readmodels.Tx) error {
-		if err := t.each(tx, batches, how); err != nil {
-			return err
-		}
-		return t.applier.Flush(tx)
+		return recovered(func() error {
+			for _, b := range batches {
+				if err := b.each(tx, how); err != nil {
+					return err
+				}
+			}
+			return t.applier.Flush(tx)
+		})
 	})
 	if err != nil {
 		t.applier.Forget()
@@ -125,44 +132,45 @@ func (t tableWriter) update(ctx context.Context, batches []batch, how func(*read
 	return err
 }
 
-func (t tableWriter) each(tx *readmodels.Tx, batches []batch, how func(*readmodels.Tx, domain.Recorded) error) error {
-	for _, b := range batches {
-		for i, e := range b.events {
-			err, undecoded := b.failed[i]
-			if undecoded {
-				err = tx.Park(parked(e, err))
-			} else {
-				err = how(tx, e)
-			}
-			if err != nil {
-				return err
-			}
+// each applies the events of a batch and parks those that could not be decoded.
+func (b batch) each(tx *readmodels.Tx, how applyOne) error {
+	for i := range b.events {
+		err, undecoded := b.failed[i]
+		if undecoded {
+			err = tx.Park(parked(b.events[i], err))
+		} else {
+			err = how(tx, b.events[i])
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// trustingly applies an event on the assumption that it can be.
-func (t tableWriter) trustingly(tx *readmodels.Tx, e domain.Recorded) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(p)
-		}
-	}()
-	return t.applier.Apply(tx, e)
-}
-
 // carefully applies an event with all that it leads to, or undoes what it wrote and parks it.
 func (t tableWriter) carefully(tx *readmodels.Tx, e domain.Recorded) error {
 	err := tx.Attempt(func() error {
-		if err := t.trustingly(tx, e); err != nil {
-			return err
-		}
-		return t.applier.Flush(tx)
+		return recovered(func() error {
+			if err := t.applier.Apply(tx, e); err != nil {
+				return err
+			}
+			return t.applier.Flush(tx)
+		})
 	})
 	if err == nil || readmodels.IsEnvironment(err) || errors.Is(err, domain.ErrUnavailable) {
 		return err
 	}
 	t.applier.Forget()
 	return tx.Park(parked(e, err))
+}
+
+// recovered runs do and turns a panic into an error.
+func recovered(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	return do()
 }

@@ -367,3 +367,22 @@ func BenchmarkViewOfOneRow(b *testing.B) {
 		})
 	}
 }
+
+func TestTheWriteAheadLogStaysShort(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, notes, "g")
+	defer db.Close()
+	large := make([]byte, 1<<20)
+	for n := range uint64(100) {
+		err := db.Update(t.Context(), at(n+1), func(tx *readmodels.Tx) error {
+			return tx.Exec("INSERT OR REPLACE INTO note VALUES (?, ?)", int(n%7), large)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(filepath.Join(dir, "notes-v1-b1.db-wal"))
+	if err != nil || info.Size() > 48<<20 {
+		t.Errorf("write-ahead log after 100 MiB: %v, %v; want at most 48 MiB", info, err)
+	}
+}

@@ -19,13 +19,17 @@ type file struct {
 	path    string
 	writing sync.Mutex
 	writer  *sqlite.Conn
-	commits int               // since the file was opened
 	passed  int               // updates since the checkpoint was written
+	cleaner *sqlite.Conn      // brings pages from the write-ahead log to the database
 	readers chan *sqlite.Conn // as many as may be open; nil ones are opened when they are needed
 	at      domain.Position   // checkpoint, under writing
 
 	damage atomic.Pointer[error] // found by a reader
 	used   atomic.Bool           // by readers since the last rest
+
+	checkpointed int // length of the write-ahead log at which it was last dealt with
+	cleaning     sync.WaitGroup
+	cleans       atomic.Bool // the cleaner is at work
 
 	generation, serving string // as found when it was opened
 }
@@ -34,7 +38,7 @@ type file struct {
 // last transactions in a power cut, which the log then brings again.
 const (
 	writerSetup = `PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4096;
-PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=16777216;`
+PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=16777216;`
 	readerSetup = `PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA query_only=1;`
 	busyTimeout = 5 * time.Second
 
@@ -101,6 +105,7 @@ func connect(path string, readers int) (*file, error) {
 		writer.Close()
 		return nil, fmt.Errorf("set up %s: %w", path, err)
 	}
+	writer.CountWAL()
 	f := &file{path: path, writer: writer, readers: make(chan *sqlite.Conn, readers)}
 	for range readers {
 		f.readers <- nil
@@ -179,7 +184,7 @@ func (f *file) update(ctx context.Context, checkpoint domain.Position, write fun
 		return err
 	}
 	f.at, f.passed = checkpoint, 0
-	f.boundWAL()
+	f.checkpointWAL()
 	return nil
 }
 
@@ -201,17 +206,47 @@ func (f *file) rollBack() {
 	}
 }
 
-// boundWAL cuts the write-ahead log when readers who overlap have kept SQLite from doing so for long. It looks once in
-// a while only. Where it fails, which is where readers never end or the disk fails, later commits will tell.
-func (f *file) boundWAL() {
-	const every, limit = 256, 64 << 20
-	f.commits++
-	if f.commits%every != 0 {
+// Lengths of the write-ahead log, in pages of 4 KiB.
+const (
+	walStep  = 2000 // by so much it grows before its pages go to the database, beside the writer
+	walLimit = 8000 // from here the writer does that itself, so that the log can begin anew
+)
+
+// checkpointWAL keeps the write-ahead log short. Most of the work, which has to wait for the disk twice, is done beside
+// the writer. The log cannot begin anew while the writer goes on, so now and then the writer does what little is left.
+// Where that fails, because the disk does, later commits will tell.
+func (f *file) checkpointWAL() {
+	frames := f.writer.WALFrames()
+	if frames < f.checkpointed {
+		f.checkpointed = 0 // the log has begun anew
+	}
+	if frames < f.checkpointed+walStep {
 		return
 	}
-	if info, err := os.Stat(f.path + "-wal"); err == nil && info.Size() > limit {
-		f.writer.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+	f.checkpointed = frames
+	if frames >= walLimit {
+		f.cleaning.Wait()
+		f.writer.Exec("PRAGMA wal_checkpoint(PASSIVE)")
+		return
 	}
+	if f.cleans.CompareAndSwap(false, true) {
+		f.cleaning.Go(func() {
+			defer f.cleans.Store(false)
+			f.clean()
+		})
+	}
+}
+
+// clean brings pages from the write-ahead log to the database.
+func (f *file) clean() {
+	if f.cleaner == nil {
+		conn, err := sqlite.Open(f.path, false)
+		if err != nil {
+			return
+		}
+		f.cleaner = conn
+	}
+	f.cleaner.Exec("PRAGMA wal_checkpoint(PASSIVE)")
 }
 
 // view runs read on one of the reading connections, in a transaction: all its queries see the same state.
@@ -299,6 +334,10 @@ func (f *file) close() error {
 	if f.passed > 0 {
 		err = f.commit(&Tx{f.writer, "BEGIN IMMEDIATE"}, f.at)
 		f.rollBack()
+	}
+	f.cleaning.Wait()
+	if f.cleaner != nil {
+		err = errors.Join(err, f.cleaner.Close())
 	}
 	err = errors.Join(err, f.writer.Close())
 	f.writer = nil

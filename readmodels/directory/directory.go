@@ -52,8 +52,8 @@ func (d *Directory) Update(checkpoint domain.Position, events []domain.Recorded)
 func (d *Directory) apply(checkpoint domain.Position, events []domain.Recorded) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, e := range events {
-		d.state.apply(e)
+	for i := range events {
+		d.state.apply(&events[i])
 	}
 	d.state.checkpoint = checkpoint
 }

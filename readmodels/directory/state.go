@@ -84,7 +84,7 @@ func newState() *state {
 }
 
 // apply changes the state by one event. It cannot fail.
-func (s *state) apply(r domain.Recorded) {
+func (s *state) apply(r *domain.Recorded) {
 	switch e := r.Event.(type) {
 	case registry.Added:
 		s.add(e)

@@ -14,13 +14,14 @@ type Conn struct {
 	tls        *libc.TLS
 	db         uintptr
 	out        uintptr // room for one pointer, for functions that return one
+	frames     uintptr // room for one number, see CountWAL
 	statements map[string]*statement
 }
 
 // Open opens the database file at path, which is made if it is missing unless readOnly is set.
 func Open(path string, readOnly bool) (*Conn, error) {
 	c := &Conn{tls: libc.NewTLS(), statements: map[string]*statement{}}
-	c.out = libc.Xmalloc(c.tls, 8)
+	c.out, c.frames = libc.Xcalloc(c.tls, 1, 8), libc.Xcalloc(c.tls, 1, 8)
 	name, err := libc.CString(path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -64,6 +65,21 @@ func (c *Conn) Changes() int { return int(lib.Xsqlite3_changes(c.tls, c.db)) }
 // InTransaction tells whether a transaction is open. SQLite ends one by itself after some errors, such as a full disk.
 func (c *Conn) InTransaction() bool { return lib.Xsqlite3_get_autocommit(c.tls, c.db) == 0 }
 
+// CountWAL makes each commit note the length of the write-ahead log. From then on SQLite checkpoints it no more by itself.
+func (c *Conn) CountWAL() {
+	hook := noteFrames // the translated code takes functions as addresses of their values, which for this one never move
+	lib.Xsqlite3_wal_hook(c.tls, c.db, *(*uintptr)(unsafe.Pointer(&hook)), c.frames)
+}
+
+// WALFrames is the length of the write-ahead log in pages, as of the last commit.
+func (c *Conn) WALFrames() int { return int(*(*int32)(pointer(c.frames))) }
+
+// noteFrames is called by SQLite after each commit.
+func noteFrames(_ *libc.TLS, to, _, _ uintptr, frames int32) int32 {
+	*(*int32)(pointer(to)) = frames
+	return lib.SQLITE_OK
+}
+
 // Close frees everything. The connection cannot be used any more.
 func (c *Conn) Close() error {
 	for _, s := range c.statements {
@@ -72,6 +88,7 @@ func (c *Conn) Close() error {
 	c.statements = nil
 	code := lib.Xsqlite3_close_v2(c.tls, c.db)
 	libc.Xfree(c.tls, c.out)
+	libc.Xfree(c.tls, c.frames)
 	c.tls.Close()
 	if code != lib.SQLITE_OK {
 		return &Error{Code: int(code), Message: "connection did not close", Doing: "close"}

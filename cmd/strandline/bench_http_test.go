@@ -64,7 +64,11 @@ func TestBenchHTTP(t *testing.T) {
 
 func report(t *testing.T, what string, figure any, target string) {
 	t.Helper()
-	t.Logf("%-60s %10.3v   target %s", what, figure, target)
+	text := fmt.Sprintf("%.4v", figure)
+	if d, ok := figure.(time.Duration); ok {
+		text = d.Round(10 * time.Microsecond).String()
+	}
+	t.Logf("%-60s %10s   target %s", what, text, target)
 }
 
 // process is a child that serves.
@@ -96,13 +100,11 @@ func start(t *testing.T, program string, args []string, env ...string) process {
 
 func startServer(t *testing.T, data string) process {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "strandline")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	name, err := program()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return start(t, program, []string{"serve", "--data", data, "--listen", "127.0.0.1:0"},
+	return start(t, name, []string{"serve", "--data", data, "--listen", "127.0.0.1:0"},
 		"STRANDLINE_ROOT_KEY="+benchKey, "STRANDLINE_ROOT_SECRET="+benchSecret)
 }
 
@@ -272,19 +274,5 @@ func benchReads(t *testing.T, server string, participants []string) (newest, tag
 func idleMemory(t *testing.T, p process) float64 {
 	t.Helper()
 	time.Sleep(time.Minute)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			kib, err := strconv.Atoi(strings.Fields(rest)[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			return float64(kib) / 1024
-		}
-	}
-	t.Fatal("no RssAnon")
-	return 0
+	return residentMiB(t, p.pid)
 }

@@ -2,7 +2,6 @@ package projections_test
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"log/slog"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"strandline/domain"
 	"strandline/domain/codec"
 	"strandline/domain/observation"
-	"strandline/domain/registry"
 	"strandline/projections"
 	"strandline/readmodels"
 	"strandline/transport/eventstore/memory"
@@ -73,14 +71,6 @@ func (l *log) add(t testing.TB, stream string, e domain.Event) domain.Position {
 		t.Fatal(err)
 	}
 	return done.Position
-}
-
-// participant records that a participant came to be.
-func (l *log) participant(t testing.TB, n int) domain.Position {
-	t.Helper()
-	id := fmt.Sprintf("U%010d", n)
-	return l.add(t, "registry-"+id, registry.Added{Kind: registry.Participant, ID: id,
-		Attributes: registry.Attributes{"name": []byte(fmt.Sprintf(`"%d"`, n))}})
 }
 
 // sample records one observation.

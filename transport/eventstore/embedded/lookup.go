@@ -72,7 +72,7 @@ func (s *Store) headIn(from source, stream string, hash, upTo uint64) (head, boo
 				return head{}, false, err
 			}
 			if r.Stream == stream {
-				return head{e.revision, e.position}, true, nil
+				return head(e), true, nil
 			}
 		}
 	}

@@ -58,13 +58,6 @@ func (m *memtable) add(r indexed) {
 	m.ids[r.event] = number
 }
 
-// last is the position of the newest record, first-1 if there is none.
-func (m *memtable) last() uint64 {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.first + uint64(len(m.offsets)) - 1
-}
-
 // entries implements source.
 func (m *memtable) entries(q query) ([]entry, error) {
 	m.mu.RLock()

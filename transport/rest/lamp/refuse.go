@@ -24,7 +24,6 @@ func (r *refusal) Unwrap() error { return r.kind }
 
 // Refusals with codes of the contract, section 1.
 var (
-	errBadRequest    = &refusal{"400.bad-request", domain.ErrInvalid}
 	errSubstitution  = &refusal{"400.context-substitution-failed", domain.ErrInvalid}
 	errBadCredential = &refusal{"400.malformed-credential-object", domain.ErrInvalid}
 	errNoCredential  = &refusal{"404.no-such-credentials", domain.ErrNotFound}

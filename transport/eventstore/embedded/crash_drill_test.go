@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"path"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +71,8 @@ func (c *chain) armed(at, writers, appends int) bool {
 		c.sys.Crash()
 		return false
 	}
-	c.y.point("crash")
+	op, name := c.sys.CrashedAt()
+	c.y.point(op + " " + path.Ext(strings.TrimSuffix(name, ".new")))
 	return true
 }
 

@@ -41,6 +41,12 @@ const (
 	ops // how many there are
 )
 
+// String is the call's name.
+func (op Op) String() string {
+	return [ops]string{"Open", "Create", "ReadFile", "List", "MkdirAll", "Rename", "Link", "Remove", "SyncDir", "ReadAt", "WriteAt",
+		"Sync", "Truncate", "Allocate", "Size", "Map", "Lock"}[op]
+}
+
 // Changes tells whether calls of this kind change what a disk holds, so that a crash at one is a case of its own.
 func (op Op) Changes() bool {
 	switch op {
@@ -75,6 +81,8 @@ type FS struct {
 	changes int
 	crashAt int
 	dead    bool
+
+	crashOp, crashName string
 }
 
 var _ files.System = (*FS)(nil)
@@ -144,6 +152,13 @@ func (f *FS) Crashed() bool {
 	return f.dead
 }
 
+// CrashedAt names the call at which the power went as CrashAt had said: its kind and the file. Both are empty if it did not.
+func (f *FS) CrashedAt() (op, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.crashOp, f.crashName
+}
+
 // HoldSync sets what is called with a file's path before it is synced. It may block.
 func (f *FS) HoldSync(hold func(name string)) {
 	f.mu.Lock()
@@ -191,6 +206,7 @@ func (f *FS) begin(op Op, name string) (err error, partly bool) {
 		f.changes++
 		if f.changes == f.crashAt {
 			f.dead = true
+			f.crashOp, f.crashName = op.String(), name
 			return ErrCrashed, true
 		}
 	}

@@ -212,6 +212,10 @@ func TestCrashAtEveryCall(t *testing.T) {
 			if !errors.Is(err, faultfs.ErrCrashed) || !sys.Crashed() {
 				t.Fatalf("crash at %d: err = %v", at, err)
 			}
+			wantOp := []string{"MkdirAll", "Create", "WriteAt", "Sync", "SyncDir", "SyncDir", "Rename"}[at-1]
+			if op, _ := sys.CrashedAt(); op != wantOp {
+				t.Fatalf("crash at %d was at %s; want %s", at, op, wantOp)
+			}
 			names := sys.Restart(seed).Names()
 			if synced && !slices.Equal(names, []string{"d/f"}) && !slices.Equal(names, []string{"d/g"}) {
 				t.Fatalf("crash at %d, seed %d: the synced file is gone: %v", at, seed, names)

@@ -44,7 +44,7 @@ func child(folder, life string) int {
 	if err != nil {
 		return 1
 	}
-	store, err := embedded.Open(sys, embedded.Options{SegmentSize: 1 << 20})
+	store, err := embedded.Open(sys, childOptions(life))
 	if err != nil {
 		os.Stderr.WriteString(err.Error())
 		return 1
@@ -53,6 +53,9 @@ func child(folder, life string) int {
 	if err != nil {
 		return 1
 	}
+	if n == 0 {
+		load(store)
+	}
 	out := &acks{EventStore: store}
 	var group sync.WaitGroup
 	for w := range killWriters {
@@ -60,6 +63,14 @@ func child(folder, life string) int {
 	}
 	group.Wait()
 	return 1
+}
+
+// childOptions: life 0 is a benchmark, with the options that a server has.
+func childOptions(life string) embedded.Options {
+	if life == "0" {
+		return embedded.Options{}
+	}
+	return embedded.Options{SegmentSize: 1 << 20}
 }
 
 // acks is a store that says each acknowledgement aloud before its caller hears of it.

@@ -100,11 +100,14 @@ func (f *filling) participant(study, survey string, n int) login {
 	id := f.create("/study/"+study+"/participant", map[string]any{})
 	l := f.login(fmt.Sprintf("participant %d", n), id, fmt.Sprintf("participant-%d", n))
 	f.put("/type/"+id+"/attachment/lamp.name/me", fmt.Sprintf("Participant %d", n))
+	administrator := f.client
+	defer func() { f.client = administrator }()
+	f.client = &client{administrator.base, l.credential, administrator.http} // its data are its own to send
 	today := time.Now().UTC().Truncate(24 * time.Hour).UnixMilli()
 	for day := range demoDays {
 		begin := today - int64(demoDays-day)*dayMillis
-		f.post("/participant/"+id+"/sensor_event", f.sensors(begin))
-		f.post("/participant/"+id+"/activity_event", map[string]any{
+		f.post("/participant/me/sensor_event", f.sensors(begin))
+		f.post("/participant/me/activity_event", map[string]any{
 			"timestamp": begin + dayMillis*5/6, "duration": 20_000 + f.random.IntN(20_000), "activity": survey, "static_data": map[string]any{},
 			"temporal_slices": []any{map[string]any{"item": "Today I felt well.", "value": f.random.IntN(4), "type": nil, "duration": 4000, "level": nil}},
 		})

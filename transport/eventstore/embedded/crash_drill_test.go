@@ -20,7 +20,7 @@ import (
 func TestCrashPoints(t *testing.T) {
 	var y tally
 	y.everyCall(t)
-	for seed := uint64(1); y.points < scale(2200, 60_000); seed++ {
+	for seed := uint64(1); y.points < scale(2200, 20_000); seed++ {
 		y.manyLives(t, seed)
 	}
 	y.report(t)

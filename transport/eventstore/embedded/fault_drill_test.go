@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"strandline/domain"
 	"strandline/transport/eventstore/embedded"
@@ -170,4 +172,95 @@ func TestPowerGoneWhileFounding(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestOpenOnFullDisk: a disk that is full is no reason not to start. What is there can be read, and appended to as long
+// as the space that was reserved lasts; then appends are refused. With space again the store goes on by itself.
+func TestOpenOnFullDisk(t *testing.T) {
+	var y tally
+	for seed := range uint64(scale(6, 200)) {
+		sys, ledger := faultfs.New(seed), newLedger()
+		store := open(t, sys, small())
+		if err := ledger.work(t.Context(), store, 1, 4, 40); err != nil {
+			t.Fatal(err)
+		}
+		if seed%2 == 0 {
+			sys.Crash()
+		}
+		store.Close()
+		sys = sys.Restart(seed)
+		if seed%3 == 0 {
+			removeIndex(t, sys)
+		}
+		sys.Inject(faultfs.Fault{Ops: []faultfs.Op{faultfs.Create, faultfs.Allocate, faultfs.MkdirAll, faultfs.Link}, At: 1, Stays: true, Err: syscall.ENOSPC})
+		store, err := y.open(sys, small())
+		if err != nil {
+			y.violation(t, "open on a full disk: %v", err)
+			continue
+		}
+		if err := ledger.check(t.Context(), store); err != nil {
+			y.violation(t, "reading on a full disk: %v", err)
+		}
+		if err := ledger.work(context.Background(), store, 2, 4, 1); err != nil {
+			y.violation(t, "append on a full disk, with space reserved: %v", err)
+		}
+		y.full(t, "a full disk", store, ledger, ledger.work(context.Background(), store, 3, 4, 1000))
+		sys.Heal()
+		y.goesOn(t, store, ledger)
+		store.Close()
+		y.point("full disk")
+	}
+	y.report(t)
+}
+
+func removeIndex(t *testing.T, sys *faultfs.FS) {
+	t.Helper()
+	for _, name := range sys.Names() {
+		if !strings.HasPrefix(name, "index/") {
+			continue
+		}
+		if err := sys.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// goesOn: what was refused for want of space succeeds soon after there is some.
+func (y *tally) goesOn(t *testing.T, store *embedded.Store, ledger *ledger) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for life := uint32(4); ; life++ {
+		err := ledger.retry(t.Context(), store)
+		if err == nil {
+			err = ledger.work(t.Context(), store, life, 4, 200)
+		}
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			y.violation(t, "with space again: %v", err)
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := ledger.check(t.Context(), store); err != nil {
+		y.violation(t, "with space again: %v", err)
+	}
+}
+
+// TestIndexOnFullDisk: when there is no space for the index of a full segment, it stays in memory until there is some.
+func TestIndexOnFullDisk(t *testing.T) {
+	var y tally
+	for seed := range uint64(scale(3, 100)) {
+		sys, ledger := faultfs.New(seed), newLedger()
+		store := open(t, sys, small())
+		sys.Inject(faultfs.Fault{Ops: []faultfs.Op{faultfs.Create, faultfs.WriteAt}, Name: "index/", At: 1 + int(seed), Stays: true, Err: syscall.ENOSPC})
+		y.full(t, "no space for the index", store, ledger, ledger.work(context.Background(), store, 1, 4, 1000))
+		sys.Heal()
+		y.goesOn(t, store, ledger)
+		store.Close()
+		y.point("no space for the index")
+		y.recovers(t, "no space for the index, then a loss of power", sys.Restart(seed), ledger)
+	}
+	y.report(t)
 }

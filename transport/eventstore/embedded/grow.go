@@ -21,7 +21,9 @@ func (c *committer) roll(size int64) error {
 		c.size = size
 		return nil
 	}
-	c.awaitFlush()
+	if err := c.awaitFlush(); err != nil {
+		return err
+	}
 	g := &segment{first: c.next}
 	if err := c.spare.take(g.name(), size); err != nil {
 		return fmt.Errorf("begin %s: %w", g.name(), err)
@@ -29,19 +31,23 @@ func (c *committer) roll(size int64) error {
 	return c.activate(g, newMemtable(g.first), size)
 }
 
-// awaitFlush waits until the index of older segments has left memory, so that it stays small.
-func (c *committer) awaitFlush() {
+// awaitFlush waits until the index of older segments has left memory, so that it stays small. It fails if there is no
+// space for that on the disk.
+func (c *committer) awaitFlush() error {
 	for {
 		changed := c.index.changed.next()
 		if _, n := c.index.full(); n < fullMost {
-			return
+			return nil
+		}
+		if c.cramped.Load() {
+			return fmt.Errorf("write the index of full segments: %w", errFull)
 		}
 		select {
 		case <-changed:
 		case <-c.failed:
-			return
+			return nil
 		case <-c.closing:
-			return
+			return nil
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/bits"
 	"slices"
+	"time"
 )
 
 const (
@@ -13,23 +14,61 @@ const (
 	fullMost = 4 // memtables of full segments that may wait for their runs
 )
 
-// flush writes the run and the table of each segment that has become full.
+// flush writes the run and the table of each segment that has become full. Without space they stay in memory.
 func (s *Store) flush() {
 	for {
 		changed := s.index.changed.next()
 		m, _ := s.index.full()
+		var err error
 		if m != nil {
-			if err := s.flushOne(m); err != nil {
-				s.fail(fmt.Errorf("write the index of positions from %d on: %w", m.first, err))
-				return
-			}
+			err = full(s.flushOne(m))
+		}
+		s.cramp(errors.Is(err, errFull))
+		if m != nil && err == nil {
 			continue
 		}
-		select {
-		case <-changed:
-		case <-s.closing:
+		if !s.maintained("write the index of a full segment", err) || !s.pause(changed, err) {
 			return
 		}
+	}
+}
+
+// cramp notes whether there is no space for the index, and tells the committer, which may be waiting for it.
+func (s *Store) cramp(now bool) {
+	if s.cramped.Swap(now) != now {
+		s.index.changed.happened()
+	}
+}
+
+// maintained judges the outcome of maintaining the index: want of space is reported, anything else stops the store.
+func (s *Store) maintained(what string, err error) bool {
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, errFull) {
+		s.fail(fmt.Errorf("%s: %w", what, err))
+		return false
+	}
+	s.log.Warn("no space to "+what+"; it will be tried again", "cause", err.Error())
+	return true
+}
+
+// roomRetry is how long maintenance waits for space before it tries again.
+const roomRetry = time.Second
+
+// pause waits until the index has changed, or after an error for a while. It is false once the store closes.
+func (s *Store) pause(changed <-chan struct{}, err error) bool {
+	var again <-chan time.Time
+	if err != nil {
+		changed, again = nil, time.After(roomRetry)
+	}
+	select {
+	case <-changed:
+		return true
+	case <-again:
+		return true
+	case <-s.closing:
+		return false
 	}
 }
 
@@ -60,15 +99,12 @@ func (s *Store) writeIndex(m *memtable) (*run, error) {
 func (s *Store) merge() {
 	for {
 		changed := s.index.changed.next()
-		if merged, err := s.mergeOnce(); err != nil {
-			s.fail(fmt.Errorf("merge runs of the index: %w", err))
-			return
-		} else if merged {
+		merged, err := s.mergeOnce()
+		err = full(err)
+		if merged && err == nil {
 			continue
 		}
-		select {
-		case <-changed:
-		case <-s.closing:
+		if !s.maintained("merge runs of the index", err) || !s.pause(changed, err) {
 			return
 		}
 	}

@@ -69,7 +69,9 @@ func (c *committer) loadFull(g *segment) error {
 	g.mem.Store(m)
 	c.index.addMemtable(m)
 	if oldest, n := c.index.full(); n > 1 {
-		return c.flushOne(oldest)
+		if err := full(c.flushOne(oldest)); !errors.Is(err, errFull) {
+			return err
+		} // a full disk is no reason not to start
 	}
 	return nil
 }

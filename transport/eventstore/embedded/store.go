@@ -65,8 +65,9 @@ type Store struct {
 	grown    signal // the watermark has moved
 	groups   atomic.Int64
 	damages  atomic.Int64
-	tables   sync.Mutex // held while a table of offsets is opened or made
-	repairs  sync.Mutex // held while runs are made anew
+	cramped  atomic.Bool // there is no space for the index
+	tables   sync.Mutex  // held while a table of offsets is opened or made
+	repairs  sync.Mutex  // held while runs are made anew
 
 	hash func(stream string) uint64 // streamHash, but for tests of collisions
 

@@ -175,7 +175,10 @@ func (ch channel) remove(c *call) (rest.Answer, error) {
 
 // query reads the parameters of a request (contract, section 6). Where from and to are equal, they mean that millisecond.
 func (ch channel) query(c *call) (series.Query, error) {
-	values := c.Request().URL.Query()
+	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil { // ignored, it could make a request reach further than it says
+		return series.Query{}, fmt.Errorf("%w: query: %w", domain.ErrInvalid, err)
+	}
 	from, err1 := bound(values, "from")
 	to, err2 := bound(values, "to")
 	if err := cmp.Or(err1, err2); err != nil {
@@ -227,16 +230,17 @@ func appendSensorEvent(dst []byte, s *series.Sample, _ bool) []byte {
 	return append(dst, '}')
 }
 
+// appendActivityEvent appends the fields in the order of the contract, section 6.
 func appendActivityEvent(dst []byte, s *series.Sample, light bool) []byte {
 	value := []byte(s.Value)
 	if light {
 		value = withoutAudio(value)
 	}
-	dst = appendTime(dst, s.Time)
+	duration := bytes.IndexByte(value, ',') // the end of it: it stands first, and numbers have no commas
+	dst = append(append(appendTime(dst, s.Time), ','), value[1:duration]...)
 	dst = append(dst, `,"activity":`...)
 	dst = rawjson.AppendString(dst, s.Series)
-	dst = append(dst, ',')
-	return append(dst, value[1:]...)
+	return append(dst, value[duration:]...)
 }
 
 // appendTime opens an event with its time.

@@ -55,13 +55,13 @@ func TestEvents(t *testing.T) {
 		{sensor, `"s"`, ``},
 		{sensor, `null`, ``},
 		{sensor, `{"sensor":"` + strings.Repeat("s", 300) + `"}`, ``},
-		{activity, `{"activity":"a"}`, `{"timestamp":0,"activity":"a","duration":0,"static_data":{},"temporal_slices":[]}`},
+		{activity, `{"activity":"a"}`, `{"timestamp":0,"duration":0,"activity":"a","static_data":{},"temporal_slices":[]}`},
 		{activity, `{"activity":"a","timestamp":5,"duration":"12","static_data":{"b":1,"a":2},"temporal_slices":[{"item":1}]}`,
-			`{"timestamp":5,"activity":"a","duration":12,"static_data":{"b":1,"a":2},"temporal_slices":[{"item":1}]}`},
+			`{"timestamp":5,"duration":12,"activity":"a","static_data":{"b":1,"a":2},"temporal_slices":[{"item":1}]}`},
 		{activity, `{"activity":"a","timestamp":null,"duration":null,"temporal_slices":null}`,
-			`{"timestamp":0,"activity":"a","duration":0,"static_data":{},"temporal_slices":[]}`},
-		{activity, `{"activity":"a","duration":1.50}`, `{"timestamp":0,"activity":"a","duration":1.50,"static_data":{},"temporal_slices":[]}`},
-		{activity, `{"activity":"a","duration":"1.50"}`, `{"timestamp":0,"activity":"a","duration":1.50,"static_data":{},"temporal_slices":[]}`},
+			`{"timestamp":0,"duration":0,"activity":"a","static_data":{},"temporal_slices":[]}`},
+		{activity, `{"activity":"a","duration":1.50}`, `{"timestamp":0,"duration":1.50,"activity":"a","static_data":{},"temporal_slices":[]}`},
+		{activity, `{"activity":"a","duration":"1.50"}`, `{"timestamp":0,"duration":1.50,"activity":"a","static_data":{},"temporal_slices":[]}`},
 		{activity, `{"activity":"a","duration":[]}`, ``},
 		{activity, `{"activity":"a","duration":"long"}`, ``},
 		{activity, `{"activity":"a","duration":"01"}`, ``},
@@ -113,7 +113,7 @@ func TestIgnoreBinary(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := string(lamp.AppendEvent(true, items[0], true))
-		if want := `{"timestamp":0,"activity":"a","duration":0,"static_data":` + want + `,"temporal_slices":[]}`; got != want {
+		if want := `{"timestamp":0,"duration":0,"activity":"a","static_data":` + want + `,"temporal_slices":[]}`; got != want {
 			t.Errorf("%s: %s, want %s", sent, got, want)
 		}
 	}

@@ -36,7 +36,7 @@ func record(c Record) ([]domain.Event, error) {
 		return nil, err
 	}
 	if len(c.Items) > MaxItems {
-		return nil, fmt.Errorf("%w: %d observations at once; send at most %d", domain.ErrInvalid, len(c.Items), MaxItems)
+		return nil, fmt.Errorf("%w: %d observations at once; send at most %d", domain.ErrAppendTooLarge, len(c.Items), MaxItems)
 	}
 	for i, item := range c.Items {
 		if err := item.check(); err != nil {

@@ -162,8 +162,12 @@ func removeCredential(c *call) (rest.Answer, error) {
 func (c *call) ownCredential() (string, error) {
 	id := signin.CredentialID(c.Keys, c.vars["access_key"])
 	held, ok := c.Directory.Credential(id)
-	if !ok || held.Origin != c.id {
-		return "", errNoCredential
+	if ok && held.Origin == c.id {
+		return id, nil
 	}
-	return id, nil
+	if c.mayBeAgain() {
+		c.gone = errNoCredential
+		return id, nil
+	}
+	return "", errNoCredential
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"strandline/commands"
+	"strandline/commands/policy"
 	"strandline/domain"
 	"strandline/domain/registry"
 	"strandline/readmodels/directory"
@@ -70,7 +71,10 @@ type call struct {
 	vars   map[string]string
 	id     string          // the object that the path names, empty for the installation
 	object registry.Object // the same as the directory knows it; zero for the installation and for specifications
+	asked  policy.Object   // what the path names, there or not
 	permit commands.Permit
+	gone   error // set where what is asked for is not there, but may have been when the same request came before
+	told   bool  // what came of it then is known
 }
 
 // Answer implements rest.Dialect.
@@ -89,7 +93,7 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	if err := in.resolve(found); err != nil {
 		return rest.Answer{}, err
 	}
-	return found.handle(in)
+	return in.again(found.handle(in))
 }
 
 // longestPath bounds what the router looks at, in bytes: its work grows with the length of a path.
@@ -132,7 +136,7 @@ func (d *Door) authenticate(c *rest.Call) error {
 // do carries out a command and waits until the next read sees what it did. Nobody waits for a read model that stands
 // still: its events are on disk, and readyz names it.
 func (c *call) do(cmd domain.Command, models ...rest.Waiter) (rest.Answer, error) {
-	receipt, err := c.Bus.Do(c.Lasting(), c.permit, c.Meta, cmd)
+	receipt, err := c.carryOut(cmd)
 	if err != nil {
 		return rest.Answer{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"strandline/domain/access"
+	"strandline/domain/observation"
 	"strandline/transport/rest"
 )
 
@@ -169,6 +170,33 @@ func TestWeirdQueries(t *testing.T) {
 	}
 }
 
+// TestBrokenQueries asks for events with a query that cannot be read: nothing is shown, and above all nothing deleted.
+func TestBrokenQueries(t *testing.T) {
+	f := newForest(t)
+	path := "/participant/" + f.ids["P"] + "/sensor_event"
+	f.ask(root, "POST", path, `{"sensor":"s","timestamp":1}`)
+	for _, query := range []string{"origin=a%", "from=%zz", "origin=a;to=0"} {
+		for _, method := range []string{"GET", "DELETE"} {
+			if got := f.send(root, method, path+"?"+query, ""); got.Code != 400 {
+				t.Errorf("%s %s: %d %s", method, query, got.Code, got.Body)
+			}
+		}
+	}
+	if got := f.ask(root, "GET", path, ""); !strings.Contains(string(got), `"s"`) {
+		t.Errorf("left are %s", got)
+	}
+}
+
+// TestTooMany sends more events at once than one fact may hold.
+func TestTooMany(t *testing.T) {
+	f := newForest(t)
+	path := "/participant/" + f.ids["P"] + "/sensor_event"
+	many := "[" + strings.Repeat(`{"sensor":"s"},`, observation.MaxItems) + `{"sensor":"s"}]`
+	if got := f.send(root, "POST", path, many); got.Code != 413 {
+		t.Errorf("%d %s", got.Code, got.Body)
+	}
+}
+
 // TestTooLarge sends more than a body may have: 413, and nothing is stored.
 func TestTooLarge(t *testing.T) {
 	w := newWorld(t, rest.WithBodyLimit(100_000))
@@ -276,6 +304,73 @@ func TestIdempotency(t *testing.T) {
 	if len(events) != 1 {
 		t.Errorf("%d events, want 1", len(events))
 	}
+}
+
+// TestRepeatedAfterRemoval repeats requests under their idempotency keys when what they are about has been removed since:
+// the same answer, and no second effect. Another body is told so, another key finds nothing.
+func TestRepeatedAfterRemoval(t *testing.T) {
+	f := newForest(t)
+	send := func(key, method, path, body string) *httptest.ResponseRecorder {
+		r := request(root, method, path, body)
+		r.Header.Set("Idempotency-Key", key)
+		got := httptest.NewRecorder()
+		f.handler.ServeHTTP(got, r)
+		return got
+	}
+	participant, activity, study := "/participant/"+f.ids["P"], "/activity/"+f.ids["A"], "/study/"+f.ids["S"]
+	login := "/type/" + f.ids["P"] + "/credential"
+	requests := []struct{ method, path, body, other string }{ // none stands in the way of one further down
+		{"POST", login, `{"access_key":"k","secret_key":"s"}`, `{"access_key":"k","secret_key":"t"}`},
+		{"PUT", login + "/k", `{"secret_key":"t"}`, `{"secret_key":"u"}`},
+		{"DELETE", login + "/k", ``, ``},
+		{"POST", participant + "/sensor_event", `{"sensor":"s"}`, `{"sensor":"t"}`},
+		{"DELETE", participant + "/sensor_event?to=5", ``, ``},
+		{"PUT", "/type/" + f.ids["P"] + "/tag/k/me", `1`, `2`},
+		{"PUT", "/type/" + f.ids["P"] + "/tag/k/me", `null`, `2`},
+		{"PUT", activity, `{"schedule":[{}]}`, `{"name":"x"}`},
+		{"PUT", "/activity_spec/a.spec", `{"description":"x"}`, `{"description":"y"}`},
+		{"DELETE", "/activity_spec/a.spec", ``, ``},
+		{"DELETE", activity, ``, ``},
+		{"POST", study + "/participant", `{}`, `[]`},
+		{"POST", study + "/activity", `{}`, `{"name":"x"}`},
+		{"DELETE", participant, ``, ``},
+		{"PUT", study, `{"name":"x"}`, `{"name":"y"}`},
+		{"DELETE", study, ``, ``},
+	}
+	answers := make([]string, len(requests))
+	for i, r := range requests {
+		got := send(fmt.Sprint(i), r.method, r.path, r.body)
+		if answers[i] = got.Body.String(); got.Code != 200 {
+			t.Fatalf("%s %s: %d %s", r.method, r.path, got.Code, got.Body)
+		}
+	}
+	changes := f.changes()
+	for i, r := range requests {
+		if got := send(fmt.Sprint(i), r.method, r.path, r.body); got.Body.String() != answers[i] || got.Code != 200 {
+			t.Errorf("%s %s again: %d %s, first %s", r.method, r.path, got.Code, got.Body, answers[i])
+		}
+		if r.other != "" {
+			if got := send(fmt.Sprint(i), r.method, r.path, r.other); got.Code != 422 {
+				t.Errorf("%s %s with another body: %d %s", r.method, r.path, got.Code, got.Body)
+			}
+		}
+		if got := send(fmt.Sprint("other ", i), r.method, r.path, r.body); got.Code != 404 {
+			t.Errorf("%s %s with another key: %d %s", r.method, r.path, got.Code, got.Body)
+		}
+	}
+	if n := f.changes(); n != changes {
+		t.Errorf("%d events, before the repetitions %d", n, changes)
+	}
+}
+
+// changes counts the events that are no record of an access.
+func (w *world) changes() (n int) {
+	for _, r := range w.recorded() {
+		if !strings.HasPrefix(r.Type, "access.") {
+			n++
+		}
+	}
+	return n
 }
 
 // TestLargeValues stores values that are larger than one event (decision 4), and batches that are.

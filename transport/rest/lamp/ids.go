@@ -55,7 +55,7 @@ func (c *call) add(kind registry.Kind, attributes registry.Attributes) (id strin
 		if id, err = draw(random); err != nil {
 			return "", receipt, err
 		}
-		receipt, err = c.Bus.Do(c.Lasting(), c.permit, c.Meta, registry.Add{
+		receipt, err = c.carryOut(registry.Add{
 			Key: id, Kind: kind, ID: id, Parent: c.object.ID, ParentKind: c.object.Kind, Attributes: attributes,
 		})
 		if !errors.Is(err, registry.ErrExists) && !errors.Is(err, registry.ErrRemoved) {

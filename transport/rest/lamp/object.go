@@ -189,13 +189,12 @@ func (c *call) revise(key string, attributes registry.Attributes) (rest.Answer, 
 	if len(attributes) == 0 {
 		return rest.Answer{Status: 200, Body: nothing, Quiet: true}, nil
 	}
-	kind := c.permit.Object().Kind
-	return c.do(registry.Revise{Key: key, Kind: kind, ID: c.id, Attributes: attributes}, c.Documents)
+	return c.do(registry.Revise{Key: key, Kind: c.asked.Kind, ID: c.id, Attributes: attributes}, c.Documents)
 }
 
 // remove takes the named object away, and with it everything below.
 func remove(c *call) (rest.Answer, error) {
-	return c.do(registry.Remove{Key: c.id, Kind: c.object.Kind, ID: c.id}, c.Directory, c.Documents)
+	return c.do(registry.Remove{Key: c.id, Kind: c.asked.Kind, ID: c.id}, c.Directory, c.Documents)
 }
 
 // unimplemented is the answer that the contract wants in place of what makes no sense.
@@ -203,8 +202,12 @@ func unimplemented(*call) (rest.Answer, error) { return rest.Answer{}, errUnimpl
 
 // createParticipant adds a participant. Whatever the body says of it is dropped (contract, section 5.3).
 func createParticipant(c *call) (rest.Answer, error) {
-	if c.Request().ContentLength != 0 {
-		if _, err := c.json(); err != nil {
+	body, err := c.Body()
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	if len(body) > 0 {
+		if _, err := rawjson.Compact(nil, body); err != nil {
 			return rest.Answer{}, err
 		}
 	}
@@ -212,8 +215,8 @@ func createParticipant(c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	body := append(c.Buffer(), `{"data":`...)
-	return c.created(receipt, append(participants.append(body, id, nil, whole), '}')), nil
+	shown := append(c.Buffer(), `{"data":`...)
+	return c.created(receipt, append(participants.append(shown, id, nil, whole), '}')), nil
 }
 
 // createResearcher adds a researcher with a first study of the same name (contract, section 5.1).

@@ -20,8 +20,12 @@ func (c *call) resolve(r *route) error {
 	if err != nil {
 		return err
 	}
-	c.id, c.Meta.Details.Object = object.ID, object.ID
+	c.asked, c.id, c.Meta.Details.Object = object, object.ID, object.ID
 	permit, err := c.Bus.Permit(c.Meta.Principal, r.verb, object)
+	if errors.Is(err, domain.ErrNotFound) && c.mayBeAgain() {
+		c.gone = err
+		return nil
+	}
 	if err != nil {
 		return c.hidden(r, err)
 	}

@@ -17,7 +17,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	store := open(t, faultfs.New(1), small())
 	defer store.Close()
 	rng := rand.New(rand.NewPCG(9, 9))
-	for life := uint32(1); y.points < scale(120, 3000); life++ {
+	for life := uint32(1); y.points < scale(120, 600); life++ {
 		dest := faultfs.New(uint64(life))
 		var group sync.WaitGroup
 		group.Go(func() {

@@ -30,7 +30,12 @@ type consumer struct {
 	recent time.Time  // when the last event applied was recorded
 
 	rebuilding atomic.Pointer[Progress] // nil while it is not
+
+	seat *reader // in the stream, taken before the first batch; nil once it has been used
 }
+
+// sit takes a place in the stream where that can be had. Those who sit before the first batch share every one of them.
+func (c *consumer) sit() { c.seat = c.stream.attach(c.model.Checkpoint()) }
 
 // run keeps on until ctx ends, whatever fails in between.
 func (c *consumer) run(ctx context.Context) {
@@ -67,7 +72,11 @@ func (c *consumer) fail(err error) {
 
 // follow reads the stream if it holds what comes next, else the store until it does.
 func (c *consumer) follow(ctx context.Context) error {
-	if r := c.stream.attach(c.model.Checkpoint()); r != nil {
+	if c.seat == nil {
+		c.sit()
+	}
+	if r := c.seat; r != nil {
+		c.seat = nil
 		defer c.stream.detach(r)
 		return c.together(ctx, r)
 	}

@@ -59,6 +59,9 @@ func start(models []Model) domain.Position {
 
 // Run follows the feed until ctx ends, then saves and closes the models.
 func (r *Runner) Run(ctx context.Context) error {
+	for _, c := range r.consumers {
+		c.sit()
+	}
 	var running sync.WaitGroup
 	running.Go(func() { r.publish(ctx) })
 	running.Go(func() { r.tidy(ctx) })

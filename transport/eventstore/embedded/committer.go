@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"strandline/commands"
@@ -33,17 +32,22 @@ type committer struct {
 
 	expected [2]int        // how many requests the last two groups answered
 	took     time.Duration // how long the last write and sync took
+	patience *time.Timer
 }
 
 const (
 	quiet   = 50 * time.Millisecond // after which a watermark is written
 	keepBuf = 1 << 20               // a larger buffer is not kept
+
+	gatherMost = time.Millisecond
 )
 
 // run commits what is queued until the store closes.
 func (c *committer) run() {
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
+	c.patience = time.NewTimer(0)
+	defer c.patience.Stop()
 	for {
 		select {
 		case <-c.queue.ready:
@@ -64,16 +68,20 @@ func (c *committer) run() {
 }
 
 // gather waits a little for those who have just been answered to come back, so that they do not form two groups that take
-// turns. It waits at most half as long as a sync takes.
+// turns. It waits no longer than half of what a sync takes.
 func (c *committer) gather() {
 	want := max(c.expected[0], c.expected[1])
 	if want < 2 {
 		return
 	}
-	for begin := time.Now(); time.Since(begin) < c.took/2; runtime.Gosched() {
-		if n, full := c.queue.waiting(); n >= want || full {
-			return
-		}
+	enough := c.queue.ask(want)
+	if enough == nil {
+		return
+	}
+	c.patience.Reset(min(c.took/2, gatherMost))
+	select {
+	case <-enough:
+	case <-c.patience.C:
 	}
 }
 
@@ -140,7 +148,7 @@ func (c *committer) admit(r *request, revision uint64) {
 	}
 	n := len(r.items) - 1
 	r.result.Revision, r.result.Position = revision+uint64(n), r.result.All[n]
-	c.heads.put(r.stream, r.hash, head{r.result.Revision, r.result.Position.Commit})
+	c.heads.set(r.stream, r.hash, head{r.result.Revision, r.result.Position.Commit})
 }
 
 // put completes a record and appends it to the group.
@@ -175,7 +183,7 @@ func (c *committer) finish() error {
 	c.chain, c.marked = g.chain, false
 	c.durable.Store(&durable{position: c.next - 1})
 	c.grown.happened()
-	c.heads.trim()
+	c.heads.trim(c.records)
 	c.spare.progress(c.offset)
 	return nil
 }

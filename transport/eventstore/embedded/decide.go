@@ -49,7 +49,7 @@ func (c *committer) current(r *request) (domain.Expected, error) {
 	if err != nil || !exists {
 		return domain.NoStream, err
 	}
-	c.heads.put(r.stream, r.hash, end)
+	c.heads.set(r.stream, r.hash, end)
 	return domain.Exactly(end.revision), nil
 }
 

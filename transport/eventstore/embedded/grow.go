@@ -1,6 +1,10 @@
 package embedded
 
-import "fmt"
+import (
+	"fmt"
+
+	"strandline/transport/files"
+)
 
 // room makes sure that a group with so many bytes of records, and a watermark after it, fits into the active segment.
 func (c *committer) room(bytes int64) error {
@@ -25,10 +29,12 @@ func (c *committer) roll(size int64) error {
 		return err
 	}
 	g := &segment{first: c.next}
-	if err := c.spare.take(g.name(), size); err != nil {
+	f, err := c.spare.take(g.name(), size)
+	if err != nil {
 		return fmt.Errorf("begin %s: %w", g.name(), err)
 	}
-	return c.activate(g, newMemtable(g.first), size)
+	c.activate(g, f, size)
+	return nil
 }
 
 // awaitFlush waits until the index of older segments has left memory, so that it stays small. It fails if there is no
@@ -52,18 +58,14 @@ func (c *committer) awaitFlush() error {
 	}
 }
 
-// activate makes g the segment that groups go to.
-func (c *committer) activate(g *segment, mem *memtable, size int64) error {
+// activate makes g, whose file is open already, the segment that groups go to.
+func (c *committer) activate(g *segment, f files.File, size int64) {
+	mem := newMemtable(g.first)
 	g.mem.Store(mem)
-	f, err := c.segments.acquire(g)
-	if err != nil {
-		return err
-	}
+	c.segments.add(g, f)
 	if c.segment != nil {
 		c.segments.release(c.segment)
 	}
-	c.segments.add(g)
 	c.index.addMemtable(mem)
 	c.segment, c.mem, c.file, c.size, c.offset = g, mem, f, size, 0
-	return nil
 }

@@ -8,7 +8,10 @@ type head struct{ revision, position uint64 }
 // heads remembers the ends of the streams used last, and for certain of those that are not yet durable. It is cut into
 // shards, each with a young and an old half: between two groups, a young half that is full becomes the old one, and what
 // nobody has used since is forgotten.
-type heads struct{ shards [headShards]headShard }
+type heads struct {
+	shards [headShards]headShard
+	added  int // since the last trim; only the committer uses it
+}
 
 const (
 	headShards = 64
@@ -44,15 +47,19 @@ func (h *heads) get(stream string, hash uint64) (head, bool) {
 	return found, ok
 }
 
-func (h *heads) put(stream string, hash uint64, end head) {
+func (h *heads) set(stream string, hash uint64, end head) {
 	s := h.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.young[stream] = end
 }
 
-// trim forgets what has not been used for long. Everything must be durable.
-func (h *heads) trim() {
+// trim forgets what has not been used for long, once enough has been set since it last did. Everything must be durable.
+func (h *heads) trim(added int) {
+	if h.added += added; h.added < headShards*headHalf/8 {
+		return
+	}
+	h.added = 0
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()

@@ -7,11 +7,13 @@ import (
 
 // queue collects requests into batches. A batch becomes one group.
 type queue struct {
-	limit int           // bytes of a batch
-	ready chan struct{} // holds a token while the committer has something to look at
+	limit  int           // bytes of a batch
+	ready  chan struct{} // holds a token while the committer has something to look at
+	enough chan struct{} // holds a token once as much has queued as was asked for
 
 	mu      sync.Mutex
 	filling *batch
+	want    int // requests that would be enough; 0: nobody has asked
 	refused error
 }
 
@@ -24,7 +26,7 @@ type batch struct {
 }
 
 func newQueue(limit int) *queue {
-	return &queue{limit: limit, ready: make(chan struct{}, 1), filling: newBatch(0)}
+	return &queue{limit: limit, ready: make(chan struct{}, 1), enough: make(chan struct{}, 1), filling: newBatch(0)}
 }
 
 func newBatch(expected int) *batch {
@@ -70,23 +72,40 @@ func (q *queue) offer(r *request) (b *batch, queued bool, err error) {
 	b.requests = append(b.requests, r)
 	b.bytes += len(r.bytes)
 	if len(b.requests) == 1 {
-		q.signal()
+		signalOnce(q.ready)
+	}
+	if q.want > 0 && q.has(q.want) {
+		q.want = 0
+		signalOnce(q.enough)
 	}
 	return b, true, nil
 }
 
-func (q *queue) signal() {
+func signalOnce(c chan<- struct{}) {
 	select {
-	case q.ready <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// waiting is how many requests are in the batch that is being filled, and whether it is full.
-func (q *queue) waiting() (requests int, full bool) {
+// has tells whether so many requests have queued, or so much that no more may fit.
+func (q *queue) has(requests int) bool {
+	return len(q.filling.requests) >= requests || q.filling.bytes > q.limit*3/4
+}
+
+// ask returns a channel that gets a token when so many requests have queued; it is nil if they have already.
+func (q *queue) ask(requests int) <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.filling.requests), q.filling.bytes > q.limit*3/4
+	if q.has(requests) {
+		return nil
+	}
+	select {
+	case <-q.enough: // from an earlier question
+	default:
+	}
+	q.want = requests
+	return q.enough
 }
 
 // take returns the batch that was being filled and begins another.
@@ -94,6 +113,7 @@ func (q *queue) take() *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	b := q.filling
+	q.want = 0
 	q.filling = newBatch(len(b.requests))
 	close(b.taken)
 	return b

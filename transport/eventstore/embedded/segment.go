@@ -149,8 +149,12 @@ func (c *catalogue) all() []*segment {
 	return slices.Clone(c.list)
 }
 
-// add puts a new segment at the end; the one before it is full.
-func (c *catalogue) add(g *segment) {
+// add puts a new segment at the end, with its open file, as if that had been acquired; the one before it is full.
+func (c *catalogue) add(g *segment, f files.File) {
+	c.filesMu.Lock()
+	defer c.filesMu.Unlock()
+	g.handle = handle{file: f, refs: 1, used: c.clock}
+	c.open++
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := len(c.list); n > 0 {

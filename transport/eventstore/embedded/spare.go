@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"syscall"
+	"time"
 
 	"strandline/transport/files"
 )
@@ -15,10 +16,12 @@ import (
 type spare struct {
 	sys    files.System
 	log    *slog.Logger
-	size   int64             // of a segment
+	size   int64 // of a segment
+	sync   func(files.File) error
 	fail   func(error) error // stops the store
 	target chan int64        // how much should be filled
 	told   int64             // the last target; only the committer uses it
+	zeros  []byte            // only who fills uses them
 
 	mu     sync.Mutex
 	file   files.File // nil if there is none
@@ -27,15 +30,16 @@ type spare struct {
 }
 
 const (
-	spareName = segmentFolder + "/spare"
-	spareStep = 1 << 20 // bytes written at once
-	spareSync = 8 << 20 // bytes synced at once
+	spareName  = segmentFolder + "/spare"
+	spareStep  = 256 << 10            // bytes written at once
+	spareSync  = 1 << 20              // bytes synced at once: little, so that groups need not wait for it
+	sparePause = 8 * time.Millisecond // between two syncs: zeros must not take the disk from the log
 )
 
 // progress tells how full the active segment is. The spare is kept ahead of it, so that it is written no faster than needed.
 func (s *spare) progress(offset int64) {
 	target := min(s.size, offset+offset/2)
-	if target >= s.told && target < min(s.told+spareStep, s.size) || target == s.told {
+	if target >= s.told && target < min(s.told+spareSync, s.size) || target == s.told {
 		return // not enough to do yet
 	}
 	select {
@@ -50,7 +54,7 @@ func (s *spare) run(stop <-chan struct{}) {
 	for {
 		select {
 		case target := <-s.target:
-			s.fill(target, stop)
+			s.fill(target, sparePause, stop)
 		case <-stop:
 			s.drop()
 			return
@@ -58,71 +62,87 @@ func (s *spare) run(stop <-chan struct{}) {
 	}
 }
 
-// fill writes zeros up to target. Without space the segment will be made without them, or making it will fail and be
-// reported. A failed sync stops the store here as it does everywhere.
-func (s *spare) fill(target int64, stop <-chan struct{}) {
-	zeros := make([]byte, spareStep)
-	for s.step(target, zeros) {
+// fill writes zeros up to target, with pauses. Without space the segment will be made without them, or making it will fail
+// and be reported. A failed sync stops the store here as it does everywhere.
+func (s *spare) fill(target int64, pause time.Duration, stop <-chan struct{}) {
+	if s.zeros == nil {
+		s.zeros = make([]byte, spareStep)
+	}
+	for {
+		synced, more := s.step(target)
+		if !more {
+			return
+		}
+		if !synced {
+			continue
+		}
 		select {
 		case <-stop:
 			return
-		default:
+		case <-time.After(pause):
 		}
 	}
 }
 
-// step writes some zeros and tells whether more are needed.
-func (s *spare) step(target int64, zeros []byte) (more bool) {
+// step writes some zeros and tells whether more are needed. The lock is not held while they are synced: the committer must
+// not wait for that. If it takes the file meanwhile, the sync does no harm.
+func (s *spare) step(target int64) (synced, more bool) {
+	f, more := s.write(target)
+	if f == nil {
+		return false, more
+	}
+	if err := s.sync(f); err != nil {
+		s.fail(fmt.Errorf("sync the next segment: %w", err))
+		return false, false
+	}
+	return true, more
+}
+
+// write appends zeros to the spare, which is made first if there is none. It returns the file if it should be synced.
+func (s *spare) write(target int64) (unsynced files.File, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.filled >= target || s.failed {
-		return false
+		return nil, false
 	}
-	if err := s.write(zeros[:min(spareStep, s.size-s.filled)]); err != nil {
+	n := min(spareStep, s.size-s.filled)
+	if err := s.append(s.zeros[:n]); err != nil {
 		s.log.Warn("the next segment could not be prepared", "cause", err.Error())
 		s.failed = true
-		return false
+		return nil, false
 	}
-	if s.filled%spareSync != 0 && s.filled < s.size {
-		return s.filled < target
+	if s.filled += n; s.filled%spareSync == 0 || s.filled == s.size {
+		unsynced = s.file
 	}
-	if err := s.file.Sync(); err != nil {
-		s.fail(fmt.Errorf("sync the next segment: %w", err))
-		s.failed = true
-	}
-	return s.filled < target
+	return unsynced, s.filled < target
 }
 
-// write appends zeros to the spare, which is made first if there is none.
-func (s *spare) write(zeros []byte) (err error) {
+func (s *spare) append(zeros []byte) (err error) {
 	if s.file == nil {
 		if s.file, err = remake(s.sys, spareName); err != nil {
 			return err
 		}
 	}
-	if _, err := s.file.WriteAt(zeros, s.filled); err != nil {
-		return err
-	}
-	s.filled += int64(len(zeros))
-	return nil
+	_, err = s.file.WriteAt(zeros, s.filled)
+	return err
 }
 
-// take turns the spare, or a new file, into a segment of the given size and name. Both are durable when it returns.
-func (s *spare) take(name string, size int64) error {
+// take turns the spare, or a new file, into a segment of the given size and name. The name is durable when it returns; the
+// file is when it is synced next.
+func (s *spare) take(name string, size int64) (files.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f, err := s.allocated(size)
 	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.sys.Rename(spareName, name); err != nil {
-		return err
+		return nil, errors.Join(err, f.Close())
 	}
-	return s.sys.SyncDir(segmentFolder)
+	if err := s.sys.SyncDir(segmentFolder); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // allocated is the spare, or a new file, with room for size bytes. If the disk has none, nothing has happened.

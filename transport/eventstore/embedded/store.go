@@ -114,7 +114,7 @@ func open(sys files.System, opt Options, hash func(string) uint64) (*Store, erro
 		failed:  make(chan struct{}),
 		closing: make(chan struct{}),
 	}
-	s.spare = &spare{sys: sys, log: opt.Logger, fail: s.fail, size: opt.SegmentSize, target: make(chan int64, 1)}
+	s.spare = &spare{sys: sys, log: opt.Logger, sync: s.sync, fail: s.fail, size: opt.SegmentSize, target: make(chan int64, 1)}
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -131,7 +131,7 @@ func (s *Store) start() (err error) {
 		return err
 	}
 	if c.segment == nil { // the first segment, too, is better for being prepared; it takes a moment, once
-		s.spare.fill(s.opt.SegmentSize, s.closing)
+		s.spare.fill(s.opt.SegmentSize, 0, s.closing)
 	}
 	s.workers.Go(func() { s.spare.run(s.closing) })
 	s.workers.Go(c.run)

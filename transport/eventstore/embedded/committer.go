@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 	"strandline/transport/files"
 )
 
-// committer writes groups, one after the other. It is the only writer of the log.
+// committer builds groups, one after the other. It is the only writer of the log.
 type committer struct {
 	*Store
 
@@ -25,21 +24,19 @@ type committer struct {
 	chain   chain
 	marked  bool // the log ends with a watermark, so none is needed
 
-	buf     []byte // the group being built
-	records int    // how many are in it
+	out     *flight // the group being built
+	flights flights
 	leaves  []byte
 	scratch []byte
 
-	expected [2]int        // how many requests the last two groups answered
-	took     time.Duration // how long the last write and sync took
+	crowd    int // how many writers there seem to be
 	patience *time.Timer
 }
 
 const (
-	quiet   = 50 * time.Millisecond // after which a watermark is written
-	keepBuf = 1 << 20               // a larger buffer is not kept
-
+	quiet      = 50 * time.Millisecond // after which a watermark is written
 	gatherMost = time.Millisecond
+	crowded    = 128 // writers, from which on a group is built while another is being written
 )
 
 // run commits what is queued until the store closes.
@@ -48,6 +45,7 @@ func (c *committer) run() {
 	defer timer.Stop()
 	c.patience = time.NewTimer(0)
 	defer c.patience.Stop()
+	defer c.flights.start(c.Store)()
 	for {
 		select {
 		case <-c.queue.ready:
@@ -67,10 +65,13 @@ func (c *committer) run() {
 	}
 }
 
-// gather waits a little for those who have just been answered to come back, so that they do not form two groups that take
-// turns. It waits no longer than half of what a sync takes.
+// gather waits a little for those who have just been answered to come back: for all of them, so that they do not form two
+// groups that take turns; or, if they are many, for half of them, so that one half can prepare while the other is written.
 func (c *committer) gather() {
-	want := max(c.expected[0], c.expected[1])
+	want, most := c.crowd, c.flights.took/2
+	if c.crowd >= crowded {
+		want, most = (c.crowd+1)/2, c.flights.took
+	}
 	if want < 2 {
 		return
 	}
@@ -78,32 +79,33 @@ func (c *committer) gather() {
 	if enough == nil {
 		return
 	}
-	c.patience.Reset(min(c.took/2, gatherMost))
+	c.patience.Reset(min(most, gatherMost))
 	select {
 	case <-enough:
 	case <-c.patience.C:
 	}
 }
 
-// work commits and answers the batch that is waiting.
+// work commits the batch that is waiting. A few requests are answered when it returns; many are on their way then.
 func (c *committer) work() {
 	b := c.queue.take()
-	if err := c.commit(b); err != nil {
-		if !errors.Is(err, errFull) { // which comes before anything is written
-			err = c.fail(err)
-		}
-		for _, r := range b.requests {
-			r.result, r.err = commands.Appended{}, err
-		}
+	if len(b.requests) == 0 {
+		return
 	}
-	close(b.done)
-	c.expected[0], c.expected[1] = len(b.requests), c.expected[0]
+	c.crowd = max(len(b.requests)+c.flights.away(), c.crowd*7/8)
+	c.out = c.flights.next(b)
+	c.heads.trim(len(b.requests)) // what was on its way one flight earlier has landed
+	if err := c.build(b); err != nil {
+		c.out.spoil(err)
+	}
+	c.spare.progress(c.offset)
+	c.flights.depart(c.out)
 }
 
-// commit makes a batch durable as one group. With an error nothing of it is; with errFull nothing has been tried, and
-// the same batch may succeed later.
-func (c *committer) commit(b *batch) error {
-	if err := c.Err(); err != nil || len(b.requests) == 0 {
+// build makes a batch a group, or leaves the group empty if nothing is to be written. With errFull nothing has been
+// tried, and the same batch may succeed later.
+func (c *committer) build(b *batch) error {
+	if err := c.Err(); err != nil {
 		return err
 	}
 	if err := c.room(int64(b.bytes)); err != nil {
@@ -115,21 +117,20 @@ func (c *committer) commit(b *batch) error {
 			c.admit(r, next)
 		}
 	}
-	if c.records == 0 {
-		return nil
-	}
-	return c.finish()
+	c.finish()
+	return nil
 }
 
 // begin starts a group in the buffer, with the segment's header before it if it is the first.
 func (c *committer) begin() {
-	c.buf, c.leaves, c.records = c.buf[:0], c.leaves[:0], 0
+	c.leaves = c.leaves[:0]
+	c.out.begin(c.file, c.segment.name(), c.offset, c.next)
 	if c.offset == 0 {
-		c.buf = append(c.buf, make([]byte, segmentHeader)...)
+		c.out.buf = append(c.out.buf, make([]byte, segmentHeader)...)
 		h := segmentStart{first: c.segment.first, ticks: c.ticks, chain: c.chain}
-		h.put(c.buf, c.manifest.ID)
+		h.put(c.out.buf, c.manifest.ID)
 	}
-	c.buf = append(c.buf, make([]byte, groupHeader)...)
+	c.out.buf = append(c.out.buf, make([]byte, groupHeader)...)
 	c.ticks = max(c.ticks, ticksOf(c.opt.Clock()))
 }
 
@@ -139,11 +140,11 @@ func (c *committer) admit(r *request, revision uint64) {
 	c.mem.mu.Lock()
 	defer c.mem.mu.Unlock()
 	for i := range r.items {
-		position := c.next + uint64(c.records)
-		offset := uint32(c.offset) + uint32(len(c.buf))
+		position := c.next + uint64(c.out.records)
+		offset := uint32(c.offset) + uint32(len(c.out.buf))
 		c.put(&r.items[i], r.bytes, position, revision+uint64(i))
-		c.mem.add(indexed{offset, uint32(c.offset) + uint32(len(c.buf)), r.hash, r.items[i].event, revision + uint64(i)})
-		c.records++
+		c.mem.add(indexed{offset, uint32(c.offset) + uint32(len(c.out.buf)), r.hash, r.items[i].event, revision + uint64(i)})
+		c.out.records++
 		r.result.All[i] = positionOf(position)
 	}
 	n := len(r.items) - 1
@@ -153,9 +154,9 @@ func (c *committer) admit(r *request, revision uint64) {
 
 // put completes a record and appends it to the group.
 func (c *committer) put(it *item, bytes []byte, position, revision uint64) {
-	from := len(c.buf)
-	c.buf = append(c.buf, bytes[it.from:it.to]...)
-	b := c.buf[from:]
+	from := len(c.out.buf)
+	c.out.buf = append(c.out.buf, bytes[it.from:it.to]...)
+	b := c.out.buf[from:]
 	binary.LittleEndian.PutUint64(b[8:], position)
 	envelope := b[recordHeader:it.dataAt]
 	complete(envelope, revision, c.ticks)
@@ -165,76 +166,47 @@ func (c *committer) put(it *item, bytes []byte, position, revision uint64) {
 	c.leaves = append(c.leaves, leaf[:]...)
 }
 
-// finish writes the group, moves the watermark and wakes the followers.
-func (c *committer) finish() error {
+// finish completes the group; it needs only be written.
+func (c *committer) finish() {
+	if c.out.records == 0 {
+		c.out.buf = c.out.buf[:0]
+		return
+	}
 	at := 0
 	if c.offset == 0 {
 		at = segmentHeader
 	}
-	g := group{
-		length: len(c.buf) - at - groupHeader, count: c.records, first: c.next,
-		watermark: c.next - 1, chain: c.chain.next(c.leaves),
-	}
-	g.put(c.buf[at:], c.manifest.ID)
-	if err := c.write(); err != nil {
-		return err
-	}
-	c.next += uint64(c.records)
-	c.chain, c.marked = g.chain, false
-	c.durable.Store(&durable{position: c.next - 1})
-	c.grown.happened()
-	c.heads.trim(c.records)
-	c.spare.progress(c.offset)
-	return nil
-}
-
-// write makes the buffer durable at the end of the log.
-func (c *committer) write() error {
-	begin := time.Now()
-	if _, err := c.file.WriteAt(c.buf, c.offset); err != nil {
-		return fmt.Errorf("write %s: %w", c.segment.name(), err)
-	}
-	if err := c.sync(c.file); err != nil {
-		return fmt.Errorf("sync %s: %w", c.segment.name(), err)
-	}
-	c.took = time.Since(begin)
-	c.offset += int64(len(c.buf))
-	c.groups.Add(1)
-	if cap(c.buf) > keepBuf {
-		c.buf = nil
-	}
-	return nil
-}
-
-// sync makes a file durable, unless the store was told not to.
-func (s *Store) sync(f files.File) error {
-	if s.opt.NoSync {
-		return nil
-	}
-	return f.Sync()
+	c.chain = c.chain.next(c.leaves)
+	g := group{length: len(c.out.buf) - at - groupHeader, count: c.out.records, first: c.next, watermark: c.next - 1, chain: c.chain}
+	g.put(c.out.buf[at:], c.manifest.ID)
+	c.offset += int64(len(c.out.buf))
+	c.next += uint64(c.out.records)
+	c.marked = false
 }
 
 // mark writes a watermark, so that a later recovery knows that everything before it was durable (decision 14).
 func (c *committer) mark() {
+	c.flights.land()
 	if c.marked || c.offset == 0 || c.Err() != nil {
 		return
 	}
-	c.buf = append(c.buf[:0], make([]byte, groupHeader)...)
+	c.out = c.flights.next(newBatch(0))
+	c.out.begin(c.file, c.segment.name(), c.offset, c.next)
+	c.out.buf = append(c.out.buf, make([]byte, groupHeader)...)
 	g := group{first: c.next, watermark: c.next - 1, chain: c.chain}
-	g.put(c.buf, c.manifest.ID)
-	if err := c.write(); err != nil {
-		c.fail(err)
-		return
-	}
+	g.put(c.out.buf, c.manifest.ID)
+	c.offset += groupHeader
 	c.marked = true
+	c.flights.depart(c.out)
 }
 
-// record reads a record, one of the group being built among them.
+// record reads a record, or one of a group that is being built or written.
 func (c *committer) record(position uint64) (domain.Record, error) {
-	if position < c.next {
+	if position <= c.watermark() {
 		return c.Store.record(position)
 	}
-	raw, err := cutRecord(c.buf[c.mem.offset(position)-c.offset:], position)
+	f := c.flights.with(position)
+	raw, err := cutRecord(f.buf[c.mem.offset(position)-f.offset:], position)
 	if err != nil {
 		return domain.Record{}, fmt.Errorf("read back position %d: %w", position, err)
 	}

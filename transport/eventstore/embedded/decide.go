@@ -31,7 +31,7 @@ func (c *committer) decide(r *request) (next uint64, ok bool) {
 		return 0, false
 	}
 	if len(r.items) == 0 {
-		r.result = commands.Appended{Revision: uint64(max(current, 0)), Position: positionOf(c.next + uint64(c.records) - 1)}
+		r.result = commands.Appended{Revision: uint64(max(current, 0)), Position: positionOf(c.next + uint64(c.out.records) - 1)}
 		return 0, false
 	}
 	return current.Next(), true

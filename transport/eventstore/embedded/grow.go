@@ -17,6 +17,7 @@ func (c *committer) room(bytes int64) error {
 
 // roll begins a new segment, or makes the active one larger if nothing is in it yet. Everything before it is durable.
 func (c *committer) roll(size int64) error {
+	c.flights.landOthers()
 	if c.segment != nil && c.segment.first == c.next {
 		size = max(size, c.size)
 		if err := c.file.Allocate(size); err != nil {

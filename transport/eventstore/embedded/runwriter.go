@@ -19,11 +19,20 @@ type (
 )
 
 func (a streamRow) compare(b streamRow) int {
-	return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.revision, b.revision), cmp.Compare(a.position, b.position))
+	if a.hash != b.hash {
+		return cmp.Compare(a.hash, b.hash)
+	}
+	if a.revision != b.revision {
+		return cmp.Compare(a.revision, b.revision)
+	}
+	return cmp.Compare(a.position, b.position)
 }
 
 func (a eventRow) compare(b eventRow) int {
-	return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.position, b.position))
+	if a.hash != b.hash {
+		return cmp.Compare(a.hash, b.hash)
+	}
+	return cmp.Compare(a.position, b.position)
 }
 
 // content is what a run is written from: rows in ascending order, one of each kind for every position.

@@ -1,8 +1,10 @@
 package audit_test
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,5 +169,20 @@ func BenchmarkWrite(b *testing.B) {
 	})
 	if err != nil {
 		b.Fatal(err)
+	}
+}
+
+// TestDump finds the id of a request as its client got to see it.
+func TestDump(t *testing.T) {
+	store, db := open(t)
+	e := recorded(1, 9, nil, access.Refused{Code: "404.resource-not-found"})
+	e.Correlation = domain.ID{0x01, 0xa1, 0xfd, 0x73, 0x58, 0xca, 0x70, 0x0f, 0x98, 0xbe, 0xa4, 0xa0, 0xc6, 0x2d, 0xc0, 0xd3}
+	write(t, db, e)
+	var lines bytes.Buffer
+	if err := store.Dump(t.Context(), &lines); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf(`{"number":1,"request":%q,`, e.Correlation); !strings.HasPrefix(lines.String(), want) {
+		t.Errorf("%s, want it to begin with %s", &lines, want)
 	}
 }

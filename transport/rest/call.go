@@ -16,17 +16,19 @@ import (
 type Call struct {
 	Meta      commands.Meta
 	Attempted string          // access key that was tried, where the caller stays unknown: recorded as HMAC only
-	Arrival   domain.Position // where the store ended when the request came, and at least what the client demands
+	Arrival   domain.Position // where the store ended when the request came; after Demands, at least what the client demands
 
-	request  *http.Request
-	writer   http.ResponseWriter
-	pipeline *Pipeline
-	body     held
-	read     bool // the body, to its end
-	answer   *[]byte
-	recorded bool
-	position domain.Position
-	known    bool
+	request   *http.Request
+	writer    http.ResponseWriter
+	pipeline  *Pipeline
+	demand    domain.Position // zero for none
+	senseless error           // what is wrong with the headers
+	body      held
+	read      bool // the body, to its end
+	answer    *[]byte
+	recorded  bool
+	position  domain.Position
+	known     bool
 }
 
 // Context is the request's. It ends when the client goes away.

@@ -102,24 +102,27 @@ func (c *Call) apiKey(h http.Header) error {
 	return nil
 }
 
-// demanded waits until everything up to the position that the client has seen elsewhere can be read here.
-func (c *Call) demanded(text string) error {
-	if text == "" {
-		return nil
+// demanded reads up to where the client wants to see what happened.
+func (c *Call) demanded(text string) (err error) {
+	if text != "" {
+		c.demand, err = domain.ParsePosition(text)
 	}
-	position, err := domain.ParsePosition(text)
-	if err != nil {
-		return err
-	}
-	if !c.Arrival.Before(position) {
-		return nil
+	return err
+}
+
+// Demands meets what the client's headers demand: it waits until everything up to the position that the client has seen
+// elsewhere can be read here. It fails where they make no sense, and with ErrPosition. A dialect calls it as soon as it
+// knows who is calling and what for, so that a refusal is on the record as theirs, and nobody unknown has others wait.
+func (c *Call) Demands() error {
+	if c.senseless != nil || !c.Arrival.Before(c.demand) {
+		return c.senseless
 	}
 	ctx, stop := c.Waiting()
 	defer stop()
-	if err := c.pipeline.directory.Wait(ctx, position); err != nil {
-		return fmt.Errorf("%w: %s", ErrPosition, position)
+	if err := c.pipeline.directory.Wait(ctx, c.demand); err != nil {
+		return fmt.Errorf("%w: %s", ErrPosition, c.demand)
 	}
-	c.Arrival = position
+	c.Arrival = c.demand
 	return nil
 }
 

@@ -169,9 +169,7 @@ func (p *Pipeline) ask(c *Call, d Dialect) (Answer, error) {
 		return Answer{}, errors.Join(domain.ErrUnavailable, err)
 	}
 	c.Arrival = head
-	if err := c.understand(); err != nil {
-		return Answer{}, err
-	}
+	c.senseless = c.understand()
 	return d.Answer(c)
 }
 

@@ -175,7 +175,9 @@ func TestHeaders(t *testing.T) {
 func TestMinPosition(t *testing.T) {
 	for text, want := range map[string]error{"a": rest.ErrPosition, "9": nil, "zz": domain.ErrInvalid, "": nil} {
 		var refused error
-		w := &world{T: t, answer: fixed(rest.Answer{Status: 200}, nil), reached: domain.Position{Commit: 9, Prepare: 9}}
+		w := &world{T: t, reached: domain.Position{Commit: 9, Prepare: 9}, answer: func(c *rest.Call) (rest.Answer, error) {
+			return rest.Answer{Status: 200}, c.Demands()
+		}}
 		r := httptest.NewRequest("GET", "/x", nil)
 		r.Header.Set("Strandline-Min-Position", text)
 		got := w.ask(r)

@@ -122,6 +122,9 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	if err := d.authenticate(c); err != nil {
 		return rest.Answer{}, err
 	}
+	if err := c.Demands(); err != nil {
+		return rest.Answer{}, err
+	}
 	if _, err := d.Bus.Permit(c.Meta.Principal, found.verb, policy.Object{}); err != nil {
 		return rest.Answer{}, err
 	}

@@ -89,6 +89,9 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 			return rest.Answer{}, err
 		}
 	}
+	if err := c.Demands(); err != nil {
+		return rest.Answer{}, err
+	}
 	in := &call{Call: c, Door: d, vars: vars}
 	if err := in.resolve(found); err != nil {
 		return rest.Answer{}, err

@@ -37,6 +37,11 @@ func TestPositions(t *testing.T) {
 	if got := read("tomorrow"); got.Code != 400 {
 		t.Errorf("read at no position: %d %s", got.Code, got.Body)
 	}
+	for _, r := range f.recorded()[len(f.recorded())-2:] {
+		if r.Actor != "root" || r.Request.Route != "/participant/{id}/sensor_event" {
+			t.Errorf("%s by %s on %q is on the record, want it to be root's on its route", r.Event, r.Actor, r.Request.Route)
+		}
+	}
 }
 
 // TestRecords looks at what requests leave behind: commands their events, all others one access event.

@@ -33,20 +33,21 @@ vet:
 fuzz:
 	.ci/fuzz $${FUZZTIME:-4s}
 
-# test runs the packages with the race detector, then the program as a whole without it.
+# test runs the packages with the race detector, then the program as a whole without it. The figures of drills are shown.
+FIGURES := grep -vE '^ *(=== |--- PASS|--- SKIP|PASS$$)'
 test:
 	@.ci/need gcc gcc libc6-dev
 	@.ci/need node nodejs
 	@.ci/need npm npm
-	CGO_ENABLED=1 go test -race -timeout 15m $(RACE)
-	go test -count=1 -timeout 15m ./cmd/...
+	CGO_ENABLED=1 go test -race -v -timeout 15m $(RACE) | $(FIGURES)
+	go test -count=1 -v -timeout 15m ./cmd/... | $(FIGURES)
 
-# drill runs the long forms of the drills: crashes, faults, races and the ten-minute soak. It takes about an hour.
+# drill runs the long forms of the drills: crashes, faults, races and the ten-minute soak. It takes hours.
 drill:
 	@.ci/need go golang-go
 	@.ci/need node nodejs
 	@.ci/need npm npm
-	STRANDLINE_DRILL=long go test -count=1 -timeout 3h -p 1 -v -run 'Drill|Soak|Crash|Kill|Linear' ./...
+	STRANDLINE_DRILL=long go test -count=1 -v -timeout 6h -p 1 ./... | $(FIGURES)
 
 # bench prints the figures and their targets. Run it on a quiet machine.
 bench:

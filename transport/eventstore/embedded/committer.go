@@ -36,7 +36,8 @@ type committer struct {
 const (
 	quiet      = 50 * time.Millisecond // after which a watermark is written
 	gatherMost = time.Millisecond
-	crowded    = 128 // writers, from which on a group is built while another is being written
+	prepare    = 2 * time.Microsecond // about what a caller needs to prepare an append
+	crowded    = 128                  // writers, from which on a group is built while another is being written
 )
 
 // run commits what is queued until the store closes.
@@ -67,6 +68,7 @@ func (c *committer) run() {
 
 // gather waits a little for those who have just been answered to come back: for all of them, so that they do not form two
 // groups that take turns; or, if they are many, for half of them, so that one half can prepare while the other is written.
+// It waits no longer than a part of what a sync takes, or what the callers need to prepare.
 func (c *committer) gather() {
 	want, most := c.crowd, c.flights.took/2
 	if c.crowd >= crowded {
@@ -79,7 +81,7 @@ func (c *committer) gather() {
 	if enough == nil {
 		return
 	}
-	c.patience.Reset(min(most, gatherMost))
+	c.patience.Reset(min(max(most, time.Duration(want)*prepare), gatherMost))
 	select {
 	case <-enough:
 	case <-c.patience.C:

@@ -84,6 +84,7 @@ func tryNode(t testing.TB, data string, options ...serveOption) (*server, error)
 	s.cmd = exec.Command(name, "serve", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0")
 	s.cmd.Env = append(os.Environ(), "STRANDLINE_ROOT_KEY="+rootKey, "STRANDLINE_ROOT_SECRET="+rootSecret)
 	s.cmd.Stderr = s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // however the tests end, no server is left
 	for _, o := range options {
 		o(s.cmd)
 	}

@@ -79,3 +79,18 @@ type listed struct {
 	Name      string
 	Timestamp int64
 }
+
+// times are the times of all events of a participant, and how often each is there. There are none of an unknown one.
+func (s *server) times(t *testing.T, participant string) map[int64]int {
+	t.Helper()
+	status, answer := s.as(t, root, "GET", "/participant/"+participant+"/sensor_event?limit=0", "")
+	events, err := list(answer)
+	if err != nil || status != 200 && status != 404 {
+		t.Fatalf("events: %d %.300s, %v", status, answer, err)
+	}
+	times := map[int64]int{}
+	for _, e := range events {
+		times[e.Timestamp]++
+	}
+	return times
+}

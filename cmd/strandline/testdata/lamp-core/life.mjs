@@ -156,7 +156,7 @@ async function look(id) {
 
 // judge holds what was seen against what the contract promises.
 function judge(id, seen) {
-	const newestFirst = events.toReversed()
+	const newestFirst = [...events].reverse()
 	assert.deepEqual(seen.researchers.slice(-2), [id.r, id.other])
 	assert.equal(seen.rootParent.error, "400.context-substitution-failed")
 	assert.ok(seen.specs[0].length >= 20 && seen.specs[1].length >= 30, "a fresh installation has specs")
@@ -172,14 +172,14 @@ function judge(id, seen) {
 	assert.equal(seen.forbidden.error, "403.security-context-out-of-scope")
 	assert.deepEqual(seen.newest, newestFirst)
 	assert.deepEqual(seen.oldest.map(x => x.timestamp), [1000, 1001, 1005, 1006, T])
-	assert.deepEqual(seen.range, events.slice(10, 20).toReversed())
+	assert.deepEqual(seen.range, events.slice(10, 20).reverse())
 	assert.deepEqual(seen.instant, [events[10]])
 	assert.deepEqual(seen.origin, newestFirst.filter(x => x.sensor === "lamp.heart_rate").slice(0, 3))
 	assert.deepEqual(seen.steps.map(x => x.data), [6, 5, 1, 0])
 	assert.equal(seen.everything.length, 1004)
 	assert.deepEqual(seen.activityEvents.map(x => [x.timestamp, x.activity]), [[T + 5, id.dropped], [T, id.survey], [T, id.survey]])
 	assert.deepEqual(seen.activityOrigin.map(x => x.static_data), [{}, { mood: "fine" }])
-	assert.deepEqual(seen.tags.data.toSorted(), ["lamp.name", "study.colour", "study.contact"])
+	assert.deepEqual([...seen.tags.data].sort(), ["lamp.name", "study.colour", "study.contact"])
 	assert.equal(seen["lamp.name"].data, "Participant One")
 	assert.deepEqual(seen["study.contact"].data, { mail: "help@example.org" })
 	assert.deepEqual(seen["study.colour"].data, ["blue", null, 0, false, ""])

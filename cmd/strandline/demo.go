@@ -67,28 +67,27 @@ const (
 
 // fill makes the study. What is made up depends on seed and on today's date only.
 func (d *demo) fill(ctx context.Context, c *client, seed uint64) error {
-	f := &filling{ctx: ctx, client: c, random: mathrand.New(mathrand.NewPCG(seed, 0)), tag: rand.Text()[:6]}
-	researcher := f.create("/researcher", map[string]any{"name": "Demonstration"})
-	d.logins = append(d.logins, f.login("the researcher", researcher, "researcher"))
-	study := f.create("/researcher/"+researcher+"/study", map[string]any{"name": "Sleep and mood"})
-	survey := f.create("/study/"+study+"/activity", map[string]any{
+	f := &filling{client: c, random: mathrand.New(mathrand.NewPCG(seed, 0)), tag: rand.Text()[:6]}
+	researcher := f.create(ctx, "/researcher", map[string]any{"name": "Demonstration"})
+	d.logins = append(d.logins, f.login(ctx, "the researcher", researcher, "researcher"))
+	study := f.create(ctx, "/researcher/"+researcher+"/study", map[string]any{"name": "Sleep and mood"})
+	survey := f.create(ctx, "/study/"+study+"/activity", map[string]any{
 		"spec": "lamp.survey", "name": "How was your day?", "category": []string{"assess"},
 		"settings": []any{map[string]any{"type": "likert", "text": "Today I felt well.", "options": nil}},
 		"schedule": []any{},
 	})
 	for _, spec := range []string{"lamp.heart_rate", "lamp.sleep", "lamp.steps"} {
-		f.create("/study/"+study+"/sensor", map[string]any{"spec": spec, "name": spec, "settings": map[string]any{}})
+		f.create(ctx, "/study/"+study+"/sensor", map[string]any{"spec": spec, "name": spec, "settings": map[string]any{}})
 	}
-	f.put("/type/"+study+"/attachment/demo.contact/Participant", map[string]any{"mail": "help@example.org"})
+	f.put(ctx, "/type/"+study+"/attachment/demo.contact/Participant", map[string]any{"mail": "help@example.org"})
 	for n := range demoParticipants {
-		d.logins = append(d.logins, f.participant(study, survey, n+1))
+		d.logins = append(d.logins, f.participant(ctx, study, survey, n+1))
 	}
 	return f.err
 }
 
 // filling sends one request after the other until one fails.
 type filling struct {
-	ctx    context.Context // of fill, which this does not outlive
 	client *client
 	random *mathrand.Rand
 	tag    string // tells the access keys of one demonstration from another's
@@ -96,18 +95,18 @@ type filling struct {
 }
 
 // participant enrols one with a login, a name and two weeks of data.
-func (f *filling) participant(study, survey string, n int) login {
-	id := f.create("/study/"+study+"/participant", map[string]any{})
-	l := f.login(fmt.Sprintf("participant %d", n), id, fmt.Sprintf("participant-%d", n))
-	f.put("/type/"+id+"/attachment/lamp.name/me", fmt.Sprintf("Participant %d", n))
+func (f *filling) participant(ctx context.Context, study, survey string, n int) login {
+	id := f.create(ctx, "/study/"+study+"/participant", map[string]any{})
+	l := f.login(ctx, fmt.Sprintf("participant %d", n), id, fmt.Sprintf("participant-%d", n))
+	f.put(ctx, "/type/"+id+"/attachment/lamp.name/me", fmt.Sprintf("Participant %d", n))
 	administrator := f.client
 	defer func() { f.client = administrator }()
 	f.client = &client{administrator.base, l.credential, administrator.http} // its data are its own to send
 	today := time.Now().UTC().Truncate(24 * time.Hour).UnixMilli()
 	for day := range demoDays {
 		begin := today - int64(demoDays-day)*dayMillis
-		f.post("/participant/me/sensor_event", f.sensors(begin))
-		f.post("/participant/me/activity_event", map[string]any{
+		f.post(ctx, "/participant/me/sensor_event", f.sensors(begin))
+		f.post(ctx, "/participant/me/activity_event", map[string]any{
 			"timestamp": begin + dayMillis*5/6, "duration": 20_000 + f.random.IntN(20_000), "activity": survey, "static_data": map[string]any{},
 			"temporal_slices": []any{map[string]any{"item": "Today I felt well.", "value": f.random.IntN(4), "type": nil, "duration": 4000, "level": nil}},
 		})
@@ -133,17 +132,17 @@ func (f *filling) sensors(begin int64) []any {
 }
 
 // login makes a credential with a random secret for an object.
-func (f *filling) login(who, id, name string) login {
+func (f *filling) login(ctx context.Context, who, id, name string) login {
 	l := login{who, credential{AccessKey: name + "-" + strings.ToLower(f.tag) + "@example.org", SecretKey: rand.Text()}}
-	f.post("/type/"+id+"/credential", map[string]any{
+	f.post(ctx, "/type/"+id+"/credential", map[string]any{
 		"origin": id, "access_key": l.AccessKey, "secret_key": l.SecretKey, "description": "Demonstration",
 	})
 	return l
 }
 
 // create makes an object and returns its id.
-func (f *filling) create(path string, body any) string {
-	answer := f.send(http.MethodPost, path, body)
+func (f *filling) create(ctx context.Context, path string, body any) string {
+	answer := f.send(ctx, http.MethodPost, path, body)
 	var id string
 	if json.Unmarshal(answer, &id) == nil {
 		return id
@@ -155,15 +154,19 @@ func (f *filling) create(path string, body any) string {
 	return object.ID
 }
 
-func (f *filling) post(path string, body any) { f.send(http.MethodPost, path, body) }
-func (f *filling) put(path string, body any)  { f.send(http.MethodPut, path, body) }
+func (f *filling) post(ctx context.Context, path string, body any) {
+	f.send(ctx, http.MethodPost, path, body)
+}
+func (f *filling) put(ctx context.Context, path string, body any) {
+	f.send(ctx, http.MethodPut, path, body)
+}
 
 // send returns the member data of the answer.
-func (f *filling) send(method, path string, body any) json.RawMessage {
+func (f *filling) send(ctx context.Context, method, path string, body any) json.RawMessage {
 	if f.err != nil {
 		return nil
 	}
-	answer, err := f.client.do(f.ctx, method, path, body, "application/json")
+	answer, err := f.client.do(ctx, method, path, body, "application/json")
 	if err != nil {
 		f.err = fmt.Errorf("%s %s: %w", method, path, err)
 		return nil

@@ -82,6 +82,9 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 		return err
 	}
 	n, err := startNode(ctx, s, o.data, env, log)
+	if ctx.Err() != nil && err != nil {
+		return nil // told to stop before it was ready, which is no failure
+	}
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type storage struct {
 func openStorage(dir string, durable bool, log *slog.Logger) (*storage, error) {
 	s := &storage{}
 	if err := s.open(dir, durable, log); err != nil {
-		return nil, exitWith(exitData, errors.Join(fmt.Errorf("data folder %s: %w", dir, err), s.close()))
+		return nil, exitWith(exitData, errors.Join(fmt.Errorf("data folder %s: %w", dir, err), s.closeModels(), s.close()))
 	}
 	return s, nil
 }

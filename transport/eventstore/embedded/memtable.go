@@ -19,16 +19,17 @@ type memtable struct {
 	offsets   []uint32 // where each record begins in the segment
 	end       uint32   // where the last one ends
 	hashes    []uint64 // of their streams
+	events    []uint64 // hashes of stream and id
 	revisions []uint64
 	previous  []uint32            // the record before it in its chain: index + 1, 0 if there is none
-	newest    map[uint64]uint32   // stream hash → index + 1
-	ids       map[uint64]uint32   // event hash → index + 1
+	newest    numberTable         // of each stream hash
+	ids       numberTable         // of each event hash
 	again     map[uint64][]uint32 // event hashes that came more than once: the earlier ones
 	mixed     map[uint64]bool     // chains in which revisions do not grow by one: streams share the hash
 }
 
 func newMemtable(first uint64) *memtable {
-	return &memtable{first: first, newest: map[uint64]uint32{}, ids: map[uint64]uint32{}, again: map[uint64][]uint32{}, mixed: map[uint64]bool{}}
+	return &memtable{first: first, again: map[uint64][]uint32{}, mixed: map[uint64]bool{}}
 }
 
 // indexed is a record on its way into a memtable.
@@ -44,18 +45,17 @@ func (m *memtable) add(r indexed) {
 	m.offsets = append(m.offsets, r.offset)
 	m.end = r.end
 	m.hashes = append(m.hashes, r.stream)
-	before := m.newest[r.stream]
+	m.events = append(m.events, r.event)
+	m.revisions = append(m.revisions, r.revision)
+	number := uint32(len(m.offsets))
+	before := m.newest.replace(r.stream, number, m.hashes)
 	if before > 0 && m.revisions[before-1]+1 != r.revision {
 		m.mixed[r.stream] = true
 	}
 	m.previous = append(m.previous, before)
-	m.revisions = append(m.revisions, r.revision)
-	number := uint32(len(m.offsets))
-	m.newest[r.stream] = number
-	if earlier, known := m.ids[r.event]; known {
+	if earlier := m.ids.replace(r.event, number, m.events); earlier > 0 {
 		m.again[r.event] = append(m.again[r.event], earlier)
 	}
-	m.ids[r.event] = number
 }
 
 // entries implements source.
@@ -64,7 +64,7 @@ func (m *memtable) entries(q query) ([]entry, error) {
 	defer m.mu.RUnlock()
 	var found []entry
 	whole := q.all || m.mixed[q.stream]
-	for number := m.newest[q.stream]; number > 0; number = m.previous[number-1] {
+	for number := m.newest.find(q.stream, m.hashes); number > 0; number = m.previous[number-1] {
 		e := entry{m.revisions[number-1], m.first + uint64(number) - 1}
 		if !whole && (!q.backwards && e.revision < q.from || q.backwards && len(found) == q.limit) {
 			break
@@ -83,8 +83,8 @@ func (m *memtable) entries(q query) ([]entry, error) {
 func (m *memtable) positions(event uint64) ([]uint64, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	number, known := m.ids[event]
-	if !known {
+	number := m.ids.find(event, m.events)
+	if number == 0 {
 		return nil, nil
 	}
 	var found []uint64

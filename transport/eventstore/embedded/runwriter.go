@@ -217,18 +217,13 @@ func contentOf(m *memtable) content {
 		streams[i] = streamRow{m.hashes[i], entry{m.revisions[i], m.first + uint64(i)}}
 	}
 	slices.SortFunc(streams, streamRow.compare)
-	events := make([]eventRow, 0, len(m.offsets))
-	for hash, number := range m.ids {
-		events = append(events, eventRow{hash, m.first + uint64(number) - 1})
-	}
-	for hash, numbers := range m.again {
-		for _, number := range numbers {
-			events = append(events, eventRow{hash, m.first + uint64(number) - 1})
-		}
+	events := make([]eventRow, len(m.offsets))
+	for i := range events {
+		events[i] = eventRow{m.events[i], m.first + uint64(i)}
 	}
 	slices.SortFunc(events, eventRow.compare)
 	return content{
-		first: m.first, last: m.first + uint64(len(m.offsets)) - 1, segments: 1, streams: uint64(len(m.newest)),
+		first: m.first, last: m.first + uint64(len(m.offsets)) - 1, segments: 1, streams: uint64(m.newest.used),
 		streamRows: sliceRows(streams), eventRows: sliceRows(events),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -58,6 +59,9 @@ func (o *connection) open(env lookup) (*client, error) {
 func (o *connection) credential(env lookup) (credential, error) {
 	if o.credentialFile != "" {
 		c, err := readCredential(o.credentialFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("--credential-file: %w; a server that was given no root credential keeps one in DIR/%s", err, credentialFile)
+		}
 		return c, exitWith(exitUsage, err)
 	}
 	c, err := environmentCredential(env, "STRANDLINE_ACCESS_KEY", "STRANDLINE_SECRET_KEY")

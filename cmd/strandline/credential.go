@@ -24,6 +24,9 @@ const credentialFile = "root-credential.json"
 // a file of the folder, which is made with a random secret. The secret is never printed or logged.
 func firstCredential(dir string, env lookup) (credential, error) {
 	given, err := environmentCredential(env, "STRANDLINE_ROOT_KEY", "STRANDLINE_ROOT_SECRET")
+	if strings.Contains(given.AccessKey, ":") {
+		return credential{}, exitWith(exitUsage, errors.New("STRANDLINE_ROOT_KEY has a colon, which ends an access key when it is sent: choose one without"))
+	}
 	if err != nil || given.AccessKey != "" {
 		return given, err
 	}

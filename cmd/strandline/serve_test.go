@@ -52,6 +52,28 @@ func TestRootCredential(t *testing.T) {
 	}
 }
 
+// TestIncompleteFolder is refused with a remedy: without its keys, or with a log that ends before what was read of it.
+func TestIncompleteFolder(t *testing.T) {
+	for lost, remedy := range map[string]string{
+		"keys":          "restore keys/ from its backup",
+		"keys/subjects": "restore keys/ from its backup",
+		"log/segments/00000000000000000001.segment": "restore log/ from its backup",
+	} {
+		data := t.TempDir()
+		s := startNode(t, data)
+		s.stop(t)
+		if err := os.RemoveAll(filepath.Join(data, lost)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the first refusal must leave nothing that makes the second start
+			_, stderr, code := command(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+			if code != 3 || !strings.Contains(stderr, remedy) {
+				t.Errorf("without %s: exit code %d, %s", lost, code, stderr)
+			}
+		}
+	}
+}
+
 // TestServeRefuses what it should not do, with the exit code of its help.
 func TestServeRefuses(t *testing.T) {
 	occupied := startNode(t, t.TempDir())

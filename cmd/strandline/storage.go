@@ -52,28 +52,79 @@ func (s *storage) open(dir string, durable bool, log *slog.Logger) error {
 		return err
 	}
 	s.codec = codec.New(s.keys, s.keys, compressor, compressor)
-	return s.openModels(filepath.Join(dir, "readmodels"), s.log.Generation().String(), log)
+	if err := s.openModels(filepath.Join(dir, "readmodels"), s.log.Generation().String(), log); err != nil {
+		return err
+	}
+	return s.complete()
+}
+
+// complete makes sure that the log ends no earlier than the read models know: they never see what is not on disk.
+func (s *storage) complete() error {
+	head, err := s.log.Head(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, m := range s.models {
+		if at := m.Checkpoint(); head.Before(at) {
+			return errors.Join(s.closeModels(), fmt.Errorf("the log ends at %s, but the read model %s has seen %s, so events are missing: "+
+				"restore log/ from its backup, or delete readmodels/ to go on without them", shown(head), m.Name(), at))
+		}
+	}
+	return nil
+}
+
+func shown(p domain.Position) string {
+	if p.IsZero() {
+		return "its beginning"
+	}
+	return p.String()
 }
 
 // openLog opens the log first: its lock keeps a second server out of the whole folder.
 func (s *storage) openLog(dir string, durable bool, log *slog.Logger) error {
 	disk, err := files.NewDisk(filepath.Join(dir, "log"))
 	if err != nil {
+		return unusable(err)
+	}
+	s.log, err = embedded.Open(disk, embedded.Options{NoSync: !durable, Logger: log})
+	if errors.Is(err, domain.ErrDamaged) {
+		return fmt.Errorf("%w; restore log/ from its backup", err)
+	}
+	if err != nil {
 		return err
 	}
-	if s.log, err = embedded.Open(disk, embedded.Options{NoSync: !durable, Logger: log}); err != nil {
+	return s.openKeys(filepath.Join(dir, "keys"))
+}
+
+// openKeys opens the keys, and makes them where the log is empty: new keys would open nothing of what it holds.
+func (s *storage) openKeys(dir string) error {
+	disk, err := files.NewDisk(dir)
+	if err != nil {
+		return unusable(err)
+	}
+	made, err := keys.Made(disk)
+	if err != nil {
 		return err
 	}
-	if disk, err = files.NewDisk(filepath.Join(dir, "keys")); err != nil {
+	head, err := s.log.Head(context.Background())
+	if err != nil {
 		return err
+	}
+	if !made && !head.IsZero() {
+		return fmt.Errorf("the log holds events, but the keys that open them are missing in %s: restore keys/ from its backup", dir)
 	}
 	s.keys, err = keys.Open(disk, rand.Reader)
 	return err
 }
 
+// unusable adds to an error of the file system what helps.
+func unusable(err error) error {
+	return fmt.Errorf("%w; give --data a folder that this user may make and write", err)
+}
+
 func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return unusable(err)
 	}
 	var inMemory projections.Model
 	s.directory, inMemory = projections.Directory(dir, generation, log)

@@ -34,6 +34,20 @@ func Open(sys files.System, random io.Reader) (*Store, error) {
 	return s, nil
 }
 
+// Made tells whether there are keys, all files of them. A log that holds events cannot do with new ones.
+func Made(sys files.System) (bool, error) {
+	for _, name := range []string{rootFile, subjectsFile} {
+		_, err := sys.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look for the keys: %w", err)
+		}
+	}
+	return true, nil
+}
+
 // openSubjects reads the file of keys, or writes the first one.
 func (s *Store) openSubjects() error {
 	data, err := s.sys.ReadFile(subjectsFile)

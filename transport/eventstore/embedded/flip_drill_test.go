@@ -35,7 +35,7 @@ func TestFlippedBits(t *testing.T) {
 		t.Run(part.suffix, func(t *testing.T) {
 			var y tally
 			rng := rand.New(rand.NewPCG(6, 6))
-			for range scale(part.short, 5000) {
+			for range scale(part.short, 2000) {
 				f := whole.flip(t, rng, part.suffix)
 				y.point(part.suffix)
 				part.judge(f, &y, t)
@@ -128,7 +128,8 @@ func (f flipped) judgeSegment(y *tally, t *testing.T) {
 		return
 	}
 	defer store.Close()
-	if _, err := store.Verify(t.Context()); f.content && !errors.Is(err, domain.ErrDamaged) {
+	cut := f.heard.n.Load() > 0 // the last watermark looked torn and was cut off: nothing is lost with it
+	if _, err := store.Verify(t.Context()); f.content && !cut && !errors.Is(err, domain.ErrDamaged) {
 		y.violation(t, "bit %d of %s: verify: %v; want damage", f.bit, f.name, err)
 	}
 	f.readsAreRightOrFail(y, t, store)
@@ -137,13 +138,15 @@ func (f flipped) judgeSegment(y *tally, t *testing.T) {
 // readsAreRightOrFail reads every record by position, by stream and by id.
 func (f flipped) readsAreRightOrFail(y *tally, t *testing.T, store *embedded.Store) {
 	for i, want := range f.all {
-		for got, err := range store.ReadAll(t.Context(), want.Position, 1, commands.Forwards) {
-			if err == nil {
-				err = equal(got, want)
-			}
-			if err != nil && !errors.Is(err, domain.ErrDamaged) {
-				y.violation(t, "bit %d of %s: position %d: %v", f.bit, f.name, i+1, err)
-			}
+		got, err := collect(store.ReadAll(t.Context(), want.Position, 1, commands.Forwards))
+		switch {
+		case err == nil && len(got) == 1:
+			err = equal(got[0], want)
+		case err == nil:
+			err = errors.New("it is gone")
+		}
+		if err != nil && !errors.Is(err, domain.ErrDamaged) {
+			y.violation(t, "bit %d of %s: position %d: %v", f.bit, f.name, i+1, err)
 		}
 	}
 	for name, want := range f.streams {
@@ -205,12 +208,12 @@ func TestBackgroundVerification(t *testing.T) {
 	}
 }
 
-// errorCount is a log that counts errors.
+// errorCount is a log that counts errors and warnings.
 type errorCount struct{ n atomic.Int64 }
 
 func (c *errorCount) Enabled(context.Context, slog.Level) bool { return true }
 func (c *errorCount) Handle(_ context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelError {
+	if r.Level >= slog.LevelWarn {
 		c.n.Add(1)
 	}
 	return nil

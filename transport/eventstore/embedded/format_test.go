@@ -181,15 +181,29 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	}
 }
 
-func TestMissingManifestIsDamage(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(version1)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(dir, "store.json")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tryOpenAt(dir); !errors.Is(err, domain.ErrDamaged) {
-		t.Errorf("open = %v; want damage, never a new log over an old one", err)
+// TestMissingFilesAreDamage: what is not there is noticed, and never taken for a shorter or a new log.
+func TestMissingFilesAreDamage(t *testing.T) {
+	for _, pattern := range []string{"store.json", "segments/*0001.segment", "segments/*0034.segment", "segments/*", "segments/*0147.segment"} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(version1)); err != nil {
+			t.Fatal(err)
+		}
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, names, err)
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		store, err := tryOpenAt(dir)
+		if err == nil {
+			_, err = store.Verify(t.Context())
+			store.Close()
+		}
+		if !errors.Is(err, domain.ErrDamaged) {
+			t.Errorf("without %s: %v; want damage", pattern, err)
+		}
 	}
 }

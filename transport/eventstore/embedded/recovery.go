@@ -133,6 +133,9 @@ func (s *Store) openRuns(list []*segment) ([]*run, error) {
 			end = max(end, last)
 		}
 	}
+	if end > 0 && (len(list) == 0 || end >= list[len(list)-1].first) {
+		return nil, fmt.Errorf("%w: the index knows positions up to %d, but the segments after some of them are missing", domain.ErrDamaged, end)
+	}
 	var runs []*run
 	for _, g := range list[:max(0, len(list)-1)] {
 		if g.first > end || len(runs) > 0 && g.first <= runs[len(runs)-1].last {

@@ -185,7 +185,7 @@ func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, 
 		}
 		if status.Rebuilding == nil {
 			watch.done()
-			return nil
+			return rebuilt(io, name)
 		}
 		watch.show(status.Rebuilding.Share, time.Duration(status.Rebuilding.Remaining*float64(time.Second)))
 		select {
@@ -229,7 +229,16 @@ func rebuildOffline(ctx context.Context, data, name string, io streams) (err err
 	err = runner.Rebuild(ctx, name, func(p projections.Progress) { watch.show(p.Share, p.Remaining) })
 	watch.done()
 	stop()
-	return errors.Join(err, <-ended)
+	if err := errors.Join(err, <-ended); err != nil {
+		return err
+	}
+	return rebuilt(io, name)
+}
+
+// rebuilt says so, since most rebuilds are too quick to show progress.
+func rebuilt(io streams, name string) error {
+	_, err := fmt.Fprintf(io.out, "%s is rebuilt\n", name)
+	return err
 }
 
 func newProjectionDump(io streams) *cobra.Command {

@@ -191,8 +191,8 @@ func TestProjectionCommands(t *testing.T) {
 	if code != 0 || strings.Count(list, "serving") != 4 {
 		t.Errorf("list: exit code %d, %s\n%s", code, messages, list)
 	}
-	if _, messages, code := command(t, "projection", "rebuild", "series", "--url", s.url); code != 0 {
-		t.Errorf("rebuild of a running server: exit code %d, %s", code, messages)
+	if said, messages, code := command(t, "projection", "rebuild", "series", "--url", s.url); code != 0 || said != "series is rebuilt\n" {
+		t.Errorf("rebuild of a running server: exit code %d, %s%s", code, said, messages)
 	}
 	if _, _, code := command(t, "projection", "rebuild", "nothing", "--url", s.url); code != 4 {
 		t.Errorf("rebuild of nothing: exit code %d, want 4", code)
@@ -203,8 +203,8 @@ func TestProjectionCommands(t *testing.T) {
 	s.stop(t)
 	before := dumps(t, s.data)
 	for name := range before {
-		if _, messages, code := command(t, "projection", "rebuild", name, "--data", s.data); code != 0 {
-			t.Errorf("rebuild of a stopped server: exit code %d, %s", code, messages)
+		if said, messages, code := command(t, "projection", "rebuild", name, "--data", s.data); code != 0 || said != name+" is rebuilt\n" {
+			t.Errorf("rebuild of a stopped server: exit code %d, %s%s", code, said, messages)
 		}
 	}
 	for name, dump := range dumps(t, s.data) {

@@ -76,7 +76,7 @@ func issue(s State, c Issue) ([]domain.Event, error) {
 	if err := check(c.SecretHash, c.Description); err != nil {
 		return nil, err
 	}
-	if s.Live && !c.HolderGone {
+	if s.Live && (c.Gone == "" || c.Gone != s.Origin) {
 		return nil, ErrInUse
 	}
 	return []domain.Event{Issued{

@@ -9,7 +9,7 @@ type Issue struct {
 	AccessKey   string
 	SecretHash  string
 	Description json.RawMessage
-	HolderGone  bool // the origin of the present holder of the name has been removed, so the name is free
+	Gone        string // an origin that has been removed: the name is free if that is its present holder, but not if it is another
 }
 
 // Revise changes the secret, the description or both; what is empty stays. Origin is where the caller believes the

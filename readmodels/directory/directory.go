@@ -149,6 +149,16 @@ func (d *Directory) Credential(id string) (account.Credential, bool) {
 	return *c, true
 }
 
+// Holder is the origin of the latest credential with an id, live or not; empty for the installation and if there was none.
+func (d *Directory) Holder(id string) string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if c, known := d.state.credentials[id]; known {
+		return c.Origin
+	}
+	return ""
+}
+
 // CredentialsOf are the live credentials that sign in as origin, oldest first. Empty is the installation.
 func (d *Directory) CredentialsOf(origin string) []account.Credential {
 	d.mu.RLock()

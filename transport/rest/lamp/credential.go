@@ -106,13 +106,21 @@ func createCredential(c *call) (rest.Answer, error) {
 		return rest.Answer{}, errBadCredential
 	}
 	id := signin.CredentialID(c.Keys, read.accessKey)
-	_, held := c.Directory.Credential(id)
 	hash, err := c.SignIn.Hash(c.Context(), read.secret)
 	if err != nil {
 		return rest.Answer{}, err
 	}
 	return c.do(account.Issue{ID: id, Origin: c.id, AccessKey: read.accessKey, SecretHash: hash,
-		Description: read.description, HolderGone: !held}, c.Directory)
+		Description: read.description, Gone: c.goneHolder(id)}, c.Directory)
+}
+
+// goneHolder is the origin of the latest credential with an id, if that has been removed.
+func (c *call) goneHolder(id string) string {
+	origin := c.Directory.Holder(id)
+	if _, ok := c.Directory.Object(origin); ok {
+		return ""
+	}
+	return origin
 }
 
 // updateCredential changes the secret, the description or both. A bare string is a new secret.

@@ -373,6 +373,27 @@ func (w *world) changes() (n int) {
 	return n
 }
 
+// TestOneAccessKey has many objects ask for one access key at once, first a new one and then one whose holder has been
+// removed: one of them gets it.
+func TestOneAccessKey(t *testing.T) {
+	f := newForest(t)
+	for _, body := range []string{`{"access_key":"wanted","secret_key":"s"}`, `{"access_key":"gone","secret_key":"s"}`} {
+		var won atomic.Int64
+		var group sync.WaitGroup
+		for _, name := range []string{"R", "T", "S", "P", "Q", "X", "A", "N"} {
+			group.Go(func() {
+				if f.send(root, "POST", "/type/"+f.ids[name]+"/credential", body).Code == 200 {
+					won.Add(1)
+				}
+			})
+		}
+		group.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%s: %d got it, want one", body, won.Load())
+		}
+	}
+}
+
 // TestLargeValues stores values that are larger than one event (decision 4), and batches that are.
 func TestLargeValues(t *testing.T) {
 	f := newForest(t)

@@ -4,6 +4,7 @@ package files
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -130,6 +131,32 @@ func (f diskFile) Sync() error {
 			return f.failed("fdatasync", err)
 		}
 	}
+}
+
+// Zero writes zeros to whole pages past the page cache: they cost no copying and push nothing out of it.
+// It fails with errors.ErrUnsupported where the file system cannot do that.
+func (f diskFile) Zero(from, to int64) error {
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_RDWR|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return errors.ErrUnsupported
+	}
+	defer unix.Close(fd)
+	zeros, err := unix.Mmap(-1, 0, int(to-from), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return f.failed("mmap", err)
+	}
+	defer unix.Munmap(zeros)
+	for from < to {
+		n, err := unix.Pwrite(fd, zeros[:to-from], from)
+		if err == unix.EINVAL {
+			return errors.ErrUnsupported
+		}
+		if err != nil && err != unix.EINTR {
+			return f.failed("pwrite", err)
+		}
+		from += int64(max(n, 0))
+	}
+	return nil
 }
 
 // failed makes an error of the system calls that say which file it was.

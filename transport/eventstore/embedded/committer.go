@@ -126,7 +126,7 @@ func (c *committer) build(b *batch) error {
 // begin starts a group in the buffer, with the segment's header before it if it is the first.
 func (c *committer) begin() {
 	c.leaves = c.leaves[:0]
-	c.out.begin(c.file, c.segment.name(), c.offset, c.next)
+	c.out.begin(c.file, c.segment.name(), c.size, c.offset, c.next)
 	if c.offset == 0 {
 		c.out.buf = append(c.out.buf, make([]byte, segmentHeader)...)
 		h := segmentStart{first: c.segment.first, ticks: c.ticks, chain: c.chain}
@@ -182,6 +182,7 @@ func (c *committer) finish() {
 	g := group{length: len(c.out.buf) - at - groupHeader, count: c.out.records, first: c.next, watermark: c.next - 1, chain: c.chain}
 	g.put(c.out.buf[at:], c.manifest.ID)
 	c.offset += int64(len(c.out.buf))
+	c.out.pad()
 	c.next += uint64(c.out.records)
 	c.marked = false
 }
@@ -193,11 +194,12 @@ func (c *committer) mark() {
 		return
 	}
 	c.out = c.flights.next(newBatch(0))
-	c.out.begin(c.file, c.segment.name(), c.offset, c.next)
+	c.out.begin(c.file, c.segment.name(), c.size, c.offset, c.next)
 	c.out.buf = append(c.out.buf, make([]byte, groupHeader)...)
 	g := group{first: c.next, watermark: c.next - 1, chain: c.chain}
 	g.put(c.out.buf, c.manifest.ID)
 	c.offset += groupHeader
+	c.out.pad()
 	c.marked = true
 	c.flights.depart(c.out)
 }

@@ -16,6 +16,7 @@ type flight struct {
 	batch   *batch
 	file    files.File
 	name    string // of the segment
+	size    int64  // of the file
 	offset  int64  // where it goes
 	first   uint64 // position of its first record
 	records int
@@ -26,8 +27,15 @@ type flight struct {
 // keepBuf is how large a buffer may be that is kept.
 const keepBuf = 1 << 20
 
-func (f *flight) begin(file files.File, name string, offset int64, first uint64) {
-	f.file, f.name, f.offset, f.first = file, name, offset, first
+func (f *flight) begin(file files.File, name string, size, offset int64, first uint64) {
+	f.file, f.name, f.size, f.offset, f.first = file, name, size, offset, first
+}
+
+// pad adds zeros up to the end of the group's last page: what was zeroed past the page cache is not in memory, and a part
+// of a page could only be written after the rest had been read.
+func (f *flight) pad() {
+	end := f.offset + int64(len(f.buf))
+	f.buf = append(f.buf, make([]byte, min(-end&(pageSize-1), max(0, f.size-end)))...)
 }
 
 // spoil gives the flight up: nothing of it will be written.

@@ -21,7 +21,6 @@ type spare struct {
 	fail   func(error) error // stops the store
 	target chan int64        // how much should be filled
 	told   int64             // the last target; only the committer uses it
-	zeros  []byte            // only who fills uses them
 
 	mu     sync.Mutex
 	file   files.File // nil if there is none
@@ -31,15 +30,15 @@ type spare struct {
 
 const (
 	spareName  = segmentFolder + "/spare"
-	spareStep  = 256 << 10            // bytes written at once
-	spareSync  = 1 << 20              // bytes synced at once: little, so that groups need not wait for it
-	sparePause = 8 * time.Millisecond // between two syncs: zeros must not take the disk from the log
+	spareStep  = 512 << 10        // bytes written at once
+	spareSync  = 8 << 20          // bytes synced at once
+	sparePause = time.Millisecond // after each step: zeros must not take the disk from the log
 )
 
 // progress tells how full the active segment is. The spare is kept ahead of it, so that it is written no faster than needed.
 func (s *spare) progress(offset int64) {
 	target := min(s.size, offset+offset/2)
-	if target >= s.told && target < min(s.told+spareSync, s.size) || target == s.told {
+	if target >= s.told && target < min(s.told+spareStep, s.size) || target == s.told {
 		return // not enough to do yet
 	}
 	select {
@@ -65,17 +64,7 @@ func (s *spare) run(stop <-chan struct{}) {
 // fill writes zeros up to target, with pauses. Without space the segment will be made without them, or making it will fail
 // and be reported. A failed sync stops the store here as it does everywhere.
 func (s *spare) fill(target int64, pause time.Duration, stop <-chan struct{}) {
-	if s.zeros == nil {
-		s.zeros = make([]byte, spareStep)
-	}
-	for {
-		synced, more := s.step(target)
-		if !more {
-			return
-		}
-		if !synced {
-			continue
-		}
+	for s.step(target) {
 		select {
 		case <-stop:
 			return
@@ -86,16 +75,16 @@ func (s *spare) fill(target int64, pause time.Duration, stop <-chan struct{}) {
 
 // step writes some zeros and tells whether more are needed. The lock is not held while they are synced: the committer must
 // not wait for that. If it takes the file meanwhile, the sync does no harm.
-func (s *spare) step(target int64) (synced, more bool) {
+func (s *spare) step(target int64) (more bool) {
 	f, more := s.write(target)
 	if f == nil {
-		return false, more
+		return more
 	}
 	if err := s.sync(f); err != nil {
 		s.fail(fmt.Errorf("sync the next segment: %w", err))
-		return false, false
+		return false
 	}
-	return true, more
+	return more
 }
 
 // write appends zeros to the spare, which is made first if there is none. It returns the file if it should be synced.
@@ -105,26 +94,40 @@ func (s *spare) write(target int64) (unsynced files.File, more bool) {
 	if s.filled >= target || s.failed {
 		return nil, false
 	}
-	n := min(spareStep, s.size-s.filled)
-	if err := s.append(s.zeros[:n]); err != nil {
+	to := min(s.filled+spareStep, s.size)
+	if err := s.extend(to); err != nil {
 		s.log.Warn("the next segment could not be prepared", "cause", err.Error())
 		s.failed = true
 		return nil, false
 	}
-	if s.filled += n; s.filled%spareSync == 0 || s.filled == s.size {
+	if s.filled = to; to%spareSync == 0 || to == s.size {
 		unsynced = s.file
 	}
-	return unsynced, s.filled < target
+	return unsynced, to < target
 }
 
-func (s *spare) append(zeros []byte) (err error) {
+// extend writes zeros from where the spare is filled to.
+func (s *spare) extend(to int64) (err error) {
 	if s.file == nil {
 		if s.file, err = remake(s.sys, spareName); err != nil {
 			return err
 		}
+		if err := s.file.Allocate(s.size); err != nil {
+			return err
+		}
 	}
-	_, err = s.file.WriteAt(zeros, s.filled)
+	if z, ok := s.file.(zeroer); ok {
+		if err := z.Zero(s.filled, to); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	_, err = s.file.WriteAt(make([]byte, to-s.filled), s.filled)
 	return err
+}
+
+// zeroer is a file that has a cheaper way to write zeros. It may fail with errors.ErrUnsupported.
+type zeroer interface {
+	Zero(from, to int64) error
 }
 
 // take turns the spare, or a new file, into a segment of the given size and name. The name is durable when it returns; the

@@ -34,7 +34,7 @@ fuzz:
 	.ci/fuzz $${FUZZTIME:-4s}
 
 # test runs the packages with the race detector, then the program as a whole without it. The figures of drills are shown.
-FIGURES := grep -vE '^ *(=== |--- PASS|--- SKIP|PASS$$)'
+FIGURES := grep --line-buffered -vE '^ *(=== |--- PASS|--- SKIP|PASS$$)'
 test:
 	@.ci/need gcc gcc libc6-dev
 	@.ci/need node nodejs

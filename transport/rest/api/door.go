@@ -67,23 +67,6 @@ type Door struct {
 	stop    sync.Once
 }
 
-// route is what may be asked for: by whom is the policy's to say. All routes are asked of the installation.
-type route struct {
-	method, path string
-	verb         policy.Verb
-	handle       func(*call) (rest.Answer, error)
-}
-
-// table is every route of the dialect.
-func table() []route {
-	return []route{
-		// Whoever has signed in may ask for events: which of them it gets to see is asked for each (decision 23).
-		{"GET", "/strandline/v1/events", policy.OwnList, (*call).events},
-		{"GET", "/strandline/v1/projections", policy.NodeManage, (*call).projections},
-		{"POST", "/strandline/v1/projections/{name}/rebuild", policy.NodeManage, (*call).rebuild},
-	}
-}
-
 // New returns the dialect over its parts.
 func New(parts Parts) *Door {
 	d := &Door{
@@ -107,12 +90,13 @@ type call struct {
 	*rest.Call
 	*Door
 	vars       map[string]string
+	permit     commands.Permit        // for the route's verb, on the route's object
 	everything *bool                  // whether the caller may open all events, nil until somebody asks
 	may        map[policy.Object]bool // which objects' events the caller may open, as far as asked
 }
 
 // Answer implements rest.Dialect.
-func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
+func (d *Door) Answer(c *rest.Call) (_ rest.Answer, err error) {
 	var match mux.RouteMatch
 	if !d.router.Match(c.Request(), &match) || match.MatchErr != nil {
 		return rest.Answer{}, rest.ErrNoSuchRoute
@@ -125,10 +109,11 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	if err := c.Demands(); err != nil {
 		return rest.Answer{}, err
 	}
-	if _, err := d.Bus.Permit(c.Meta.Principal, found.verb, policy.Object{}); err != nil {
+	asked := &call{Call: c, Door: d, vars: match.Vars}
+	if asked.permit, err = d.Bus.Permit(c.Meta.Principal, found.verb, found.on(asked)); err != nil {
 		return rest.Answer{}, err
 	}
-	return found.handle(&call{Call: c, Door: d, vars: match.Vars})
+	return found.handle(asked)
 }
 
 func (d *Door) authenticate(c *rest.Call) error {

@@ -11,9 +11,24 @@ import (
 	"strings"
 	"time"
 
+	"strandline/commands/policy"
 	"strandline/domain"
 	"strandline/transport/rest"
 )
+
+func eventRoutes() []route {
+	return []route{
+		// Whoever has signed in may ask for events: which of them it gets to see is asked for each (decision 23).
+		{method: "GET", path: "/strandline/v1/events", verb: policy.OwnList, handle: (*call).events, operation: operation{
+			summary: "The log of events, as one page or as lines of JSON",
+			query: []parameter{
+				{"after", "position", "begin after this position, at first at the start"},
+				{"limit", "integer", "at most so many events"},
+				{"follow", "boolean", "go on with events as they happen, as lines of JSON"},
+			},
+		}},
+	}
+}
 
 // Sizes of a page, in events.
 const (

@@ -4,9 +4,21 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"strandline/commands/policy"
 	"strandline/domain"
 	"strandline/transport/rest"
 )
+
+func projectionRoutes() []route {
+	return []route{
+		{method: "GET", path: "/strandline/v1/projections", verb: policy.NodeManage, handle: (*call).projections, operation: operation{
+			summary: "What is made of the log, and how far it is",
+		}},
+		{method: "POST", path: "/strandline/v1/projections/{name}/rebuild", verb: policy.NodeManage, handle: (*call).rebuild, operation: operation{
+			summary: "Make a projection again from the start, beside the one that serves", status: http.StatusAccepted,
+		}},
+	}
+}
 
 // Projection is how far a projection is.
 type Projection struct {

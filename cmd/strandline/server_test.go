@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	programDir.Store(dir)
 	name := filepath.Join(dir, "strandline")
 	build := exec.Command("go", "build", "-trimpath", "-o", name, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -37,11 +39,14 @@ var program = sync.OnceValues(func() (string, error) {
 	return name, nil
 })
 
+// programDir is the folder of the binary, empty as long as no test has needed it.
+var programDir atomic.Value
+
 // TestMain removes the binary afterwards.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if name, err := program(); err == nil {
-		os.RemoveAll(filepath.Dir(name))
+	if dir, built := programDir.Load().(string); built {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }

@@ -34,17 +34,42 @@ type storage struct {
 	models    []projections.Model
 }
 
+// truth is where a data folder keeps what cannot be made again: the file systems of the log and of the keys, which the
+// simulation takes from a machine of its own.
+type truth struct {
+	log, keys files.System
+	options   embedded.Options
+}
+
 // openStorage opens a data folder and makes what is missing. Without durable the log does not wait for the disk.
 func openStorage(dir string, durable bool, log *slog.Logger) (*storage, error) {
+	t := truth{options: embedded.Options{NoSync: !durable, Logger: log}}
+	err := t.onDisk(dir)
+	if err != nil {
+		return nil, exitWith(exitData, fmt.Errorf("data folder %s: %w", dir, unusable(err)))
+	}
+	return openStorageOn(t, dir, log)
+}
+
+func (t *truth) onDisk(dir string) (err error) {
+	if t.log, err = files.NewDisk(filepath.Join(dir, "log")); err != nil {
+		return err
+	}
+	t.keys, err = files.NewDisk(filepath.Join(dir, "keys"))
+	return err
+}
+
+// openStorageOn is openStorage with the log and the keys in t.
+func openStorageOn(t truth, dir string, log *slog.Logger) (*storage, error) {
 	s := &storage{}
-	if err := s.open(dir, durable, log); err != nil {
+	if err := s.open(t, dir, log); err != nil {
 		return nil, exitWith(exitData, errors.Join(fmt.Errorf("data folder %s: %w", dir, err), s.closeModels(), s.close()))
 	}
 	return s, nil
 }
 
-func (s *storage) open(dir string, durable bool, log *slog.Logger) error {
-	if err := s.openLog(dir, durable, log); err != nil {
+func (s *storage) open(t truth, dir string, log *slog.Logger) error {
+	if err := s.openTruth(t, dir); err != nil {
 		return err
 	}
 	compressor, err := zstd.New()
@@ -80,28 +105,20 @@ func shown(p domain.Position) string {
 	return p.String()
 }
 
-// openLog opens the log first: its lock keeps a second server out of the whole folder.
-func (s *storage) openLog(dir string, durable bool, log *slog.Logger) error {
-	disk, err := files.NewDisk(filepath.Join(dir, "log"))
-	if err != nil {
-		return unusable(err)
-	}
-	s.log, err = embedded.Open(disk, embedded.Options{NoSync: !durable, Logger: log})
+// openTruth opens the log first: its lock keeps a second server out of the whole folder.
+func (s *storage) openTruth(t truth, dir string) (err error) {
+	s.log, err = embedded.Open(t.log, t.options)
 	if errors.Is(err, domain.ErrDamaged) {
 		return fmt.Errorf("%w; restore log/ from its backup", err)
 	}
 	if err != nil {
 		return err
 	}
-	return s.openKeys(filepath.Join(dir, "keys"))
+	return s.openKeys(t.keys, filepath.Join(dir, "keys"))
 }
 
 // openKeys opens the keys, and makes them where the log is empty: new keys would open nothing of what it holds.
-func (s *storage) openKeys(dir string) error {
-	disk, err := files.NewDisk(dir)
-	if err != nil {
-		return unusable(err)
-	}
+func (s *storage) openKeys(disk files.System, dir string) error {
 	made, err := keys.Made(disk)
 	if err != nil {
 		return err

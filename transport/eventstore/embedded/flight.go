@@ -126,7 +126,11 @@ func (fs *flights) with(position uint64) *flight {
 // fly writes a flight and answers its requests.
 func (fs *flights) fly(f *flight) {
 	s := fs.store
-	if err := fs.write(f); err != nil {
+	err := fs.write(f)
+	if len(f.batch.requests) > 0 {
+		s.full.Store(errors.Is(err, errFull))
+	}
+	if err != nil {
 		if !errors.Is(err, errFull) { // which comes before anything is written
 			err = s.fail(err)
 		}
@@ -149,14 +153,18 @@ func (fs *flights) write(f *flight) error {
 	if _, err := f.file.WriteAt(f.buf, f.offset); err != nil {
 		return fmt.Errorf("write %s: %w", f.name, err)
 	}
-	if err := s.sync(f.file); err != nil {
+	if err := s.syncGroup(f.file); err != nil {
 		return fmt.Errorf("sync %s: %w", f.name, err)
 	}
 	fs.last.Store(int64(time.Since(began)))
 	s.groups.Add(1)
+	s.extent.Store(f.offset + int64(len(f.buf)))
 	if f.records > 0 {
 		s.durable.Store(&durable{position: f.first + uint64(f.records) - 1})
 		s.grown.happened()
+		if s.opt.Observer != nil {
+			s.opt.Observer.Grouped(f.records)
+		}
 	}
 	return nil
 }
@@ -167,4 +175,15 @@ func (s *Store) sync(f files.File) error {
 		return nil
 	}
 	return f.Sync()
+}
+
+// syncGroup is sync, watched by the observer.
+func (s *Store) syncGroup(f files.File) error {
+	if s.opt.Observer == nil {
+		return s.sync(f)
+	}
+	began := time.Now()
+	err := s.sync(f)
+	s.opt.Observer.Synced(time.Since(began))
+	return err
 }

@@ -280,6 +280,7 @@ func (c *committer) resume(g *segment, w *walker, mem *memtable, proven int64) e
 	g.mem.Store(mem)
 	c.index.addMemtable(mem)
 	c.segment, c.mem, c.file, c.size, c.offset = g, mem, w.file, w.limit, w.offset
+	c.extent.Store(c.offset)
 	return nil
 }
 

@@ -59,15 +59,16 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 	if err := s.check(stream, expected, records); err != nil {
 		return commands.Appended{}, err
 	}
+	came := s.arrival()
 	r := requests.Get().(*request)
 	r.encode(stream, s.hash(stream), expected, records)
 	s.foresee(r)
 	if err := s.queue.add(ctx, r); err != nil {
-		return commands.Appended{}, err // the committer may still have r
+		return s.answered(came, commands.Appended{}, err) // the committer may still have r
 	}
 	result, err := r.result, r.err
 	r.reuse()
-	return result, err
+	return s.answered(came, result, err)
 }
 
 // check refuses what makes no sense whatever the store holds.

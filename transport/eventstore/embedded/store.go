@@ -28,6 +28,7 @@ type Options struct {
 	Clock       func() time.Time // by default time.Now
 	Logger      *slog.Logger     // by default nothing is logged
 	Random      io.Reader        // for the ids of store and generation, by default crypto/rand
+	Observer    Observer         // by default nobody is told
 }
 
 func (o Options) withDefaults() Options {
@@ -64,8 +65,10 @@ type Store struct {
 	durable  atomic.Pointer[durable]
 	grown    signal // the watermark has moved
 	groups   atomic.Int64
+	extent   atomic.Int64 // of the active segment: where its last group ends
 	damages  atomic.Int64
 	cramped  atomic.Bool // there is no space for the index
+	full     atomic.Bool // there was no space for the latest group
 	tables   sync.Mutex  // held while a table of offsets is opened or made
 	repairs  sync.Mutex  // held while runs are made anew
 

@@ -12,6 +12,7 @@ import (
 type budget struct {
 	mu      sync.Mutex
 	free    int64
+	total   int64
 	patient time.Duration // how long to wait in turn
 	queue   list.List     // of *claim, the oldest in front
 }
@@ -22,7 +23,7 @@ type claim struct {
 }
 
 func newBudget(bytes int64, patient time.Duration) *budget {
-	return &budget{free: bytes, patient: patient}
+	return &budget{free: bytes, total: bytes, patient: patient}
 }
 
 // take claims bytes; it fails with *BusyError after the queue's deadline, or when ctx ends.
@@ -87,4 +88,11 @@ func (b *budget) grant() {
 		b.queue.Remove(front)
 		close(c.granted)
 	}
+}
+
+// held is how many bytes are claimed, and how many claims wait.
+func (b *budget) held() (bytes int64, waiting int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total - b.free, b.queue.Len()
 }

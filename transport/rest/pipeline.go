@@ -75,6 +75,7 @@ type Pipeline struct {
 	inFlight  int64
 	queue     time.Duration
 	answers   sync.Pool // of *[]byte
+	observer  Observer
 }
 
 // Option changes a default of a Pipeline.
@@ -105,7 +106,7 @@ func WithLogger(l *slog.Logger) Option { return func(p *Pipeline) { p.log = l } 
 func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, options ...Option) *Pipeline {
 	p := &Pipeline{
 		recorder: recorder, store: store, directory: directory, keys: keys,
-		log: slog.Default(), patience: 2 * time.Second, inFlight: 256 << 20, queue: 2 * time.Second,
+		log: slog.Default(), patience: 2 * time.Second, inFlight: 256 << 20, queue: 2 * time.Second, observer: nobody{},
 		bodies: reader{limit: 50_000_000, least: 32 << 10, grace: 10 * time.Second},
 	}
 	for _, o := range options {
@@ -123,10 +124,21 @@ func (p *Pipeline) Handler(d Dialect) http.Handler {
 			preflight(w)
 			return
 		}
-		c := p.call(w, r, d.Name())
-		defer c.body.release()
-		p.send(c, p.onRecord(c, d, p.answer(c, d)))
+		p.serve(p.call(w, r, d.Name()), d)
 	})
+}
+
+// serve answers a call, while the observer looks on.
+func (p *Pipeline) serve(c *Call, d Dialect) {
+	defer c.body.release()
+	seen := Seen{Request: c.Meta.Request, Dialect: d.Name(), Method: method(c.request.Method), Status: http.StatusInternalServerError}
+	came := time.Now()
+	p.observer.Came()
+	defer func() { p.observer.Left(seen) }()
+	a := p.onRecord(c, d, p.answer(c, d))
+	seen.Route, seen.Status, seen.Took = c.Meta.Details.Route, a.Status, time.Since(came)
+	p.send(c, a)
+	p.logged(c, seen)
 }
 
 func (p *Pipeline) call(w http.ResponseWriter, r *http.Request, dialect string) *Call {

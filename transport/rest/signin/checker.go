@@ -37,6 +37,7 @@ type Checker struct {
 	queued    atomic.Int64
 	queue     int64
 	patience  time.Duration
+	outcome   func(Outcome)
 	nobody    phc // what the secret of an unknown access key is checked against
 }
 
@@ -74,7 +75,7 @@ func WithQueue(callers int, patience time.Duration) Option {
 
 // New returns a Checker over a directory, whose credentials are named with hasher.
 func New(directory Directory, hasher rest.Hasher, options ...Option) *Checker {
-	c := &Checker{directory: directory, hasher: hasher, clock: time.Now, queue: 256, patience: 5 * time.Second}
+	c := &Checker{directory: directory, hasher: hasher, clock: time.Now, queue: 256, patience: 5 * time.Second, outcome: func(Outcome) {}}
 	WithMemory(65_536, 5*time.Minute)(c)
 	WithPace(100, time.Millisecond)(c)
 	WithLimits(100, 50, 100*time.Millisecond, 200*time.Millisecond)(c)
@@ -98,6 +99,7 @@ func (c *Checker) Check(ctx context.Context, at domain.Position, address, access
 		return commands.Principal{}, err
 	}
 	p, err := c.find(ctx, address, accessKey, secret)
+	c.outcome(outcomeOf(err))
 	if err != nil {
 		c.pace(ctx, source(address))
 	}

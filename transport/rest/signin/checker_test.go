@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -301,4 +302,17 @@ func FuzzHash(f *testing.F) {
 			t.Errorf("%q costs %d KiB, %d passes", text, memory, passes)
 		}
 	})
+}
+
+// TestOutcomes has an observer told of every attempt, and how it ended.
+func TestOutcomes(t *testing.T) {
+	var told []signin.Outcome
+	w := newWorld(t, signin.WithObserver(func(o signin.Outcome) { told = append(told, o) }), signin.WithLimits(100, 1, time.Hour, time.Hour))
+	w.set("key", "U1", signin.Hash("secret"), 1)
+	for _, secret := range []string{"secret", "wrong", "wronger"} {
+		_, _ = w.Check(t.Context(), domain.Position{}, "192.0.2.1", "key", secret)
+	}
+	if want := []signin.Outcome{signin.Accepted, signin.Refused, signin.Held}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
 }

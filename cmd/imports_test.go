@@ -60,6 +60,7 @@ var homes = map[string][]string{
 	"github.com/google/uuid":            {"commands", "transport", "cmd"},
 	"github.com/spf13/cobra":            {"cmd"},
 	"github.com/spf13/pflag":            {"cmd"},
+	"go.yaml.in/yaml/v3":                {"cmd"},
 	"github.com/anishathalye/porcupine": {"transport/eventstore/storetest"},
 	"pgregory.net/rapid":                {"transport/eventstore/storetest"},
 }

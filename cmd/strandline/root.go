@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 //go:embed VERSION
@@ -28,7 +27,8 @@ const (
 const rootHelp = `Strandline keeps health data as one log of events: every write is a fact on disk before it is answered, and every
 request is on the record.
 
-Every flag can be given as an environment variable: --listen-tls as STRANDLINE_LISTEN_TLS. The flag wins.
+Every flag can be given as an environment variable: --listen-tls as STRANDLINE_LISTEN_TLS. The flag wins. What serve takes
+can be given in a file (--config), too; 'strandline config print' shows what that comes to.
 
 Exit codes: 0 done · 1 failed · 2 wrong use of flags or arguments · 3 the data folder cannot be used (missing, in use,
 damaged or newer) · 4 the server refused the request · 5 the event store failed while serving.`
@@ -57,7 +57,7 @@ type lookup func(name string) (string, bool)
 type streams struct{ out, err io.Writer }
 
 // run executes the program with the given arguments and returns its exit code.
-func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, env environ, stdout, stderr io.Writer) int {
 	root := newRoot(env, streams{stdout, stderr})
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -77,7 +77,8 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-func newRoot(env lookup, io streams) *cobra.Command {
+func newRoot(all environ, io streams) *cobra.Command {
+	env := all.lookup
 	root := &cobra.Command{
 		Use:           "strandline",
 		Short:         "An event-sourced store of health data that speaks LAMP",
@@ -90,9 +91,9 @@ func newRoot(env lookup, io streams) *cobra.Command {
 	}
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newServe(env, io), newLog(env, io), newProjection(env, io), newDemo(env, io), newVersion(io))
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return fromEnvironment(c, env) }
+	root.AddCommand(newServe(io), newLog(env, io), newProjection(env, io), newDemo(env, io), newConfig(io), newVersion(io))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, withSuggestion(c, err)) })
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return configure(c, all) }
 	return root
 }
 
@@ -136,20 +137,4 @@ func noArguments(c *cobra.Command, args []string) error {
 		return usage(c, fmt.Errorf("unexpected argument %q", args[0]))
 	}
 	return nil
-}
-
-// fromEnvironment fills the flags that were not given from STRANDLINE_… variables.
-func fromEnvironment(c *cobra.Command, env lookup) error {
-	var failed error
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "STRANDLINE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := env(name)
-		if !ok || f.Changed || f.Name == "help" || failed != nil {
-			return
-		}
-		if err := c.Flags().Set(f.Name, value); err != nil {
-			failed = usage(c, fmt.Errorf("environment variable %s: %w", name, err))
-		}
-	})
-	return failed
 }

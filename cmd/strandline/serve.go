@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Bounds on what clients may hold (decision 27). Bodies have bounds of their own, in transport/rest.
@@ -41,7 +42,7 @@ type serve struct {
 	demo       bool
 }
 
-func newServe(env lookup, io streams) *cobra.Command {
+func newServe(io streams) *cobra.Command {
 	var o serve
 	c := &cobra.Command{
 		Use:   "serve",
@@ -51,20 +52,31 @@ func newServe(env lookup, io streams) *cobra.Command {
 When requests are served, the line "ready URL [URL]" is printed. SIGTERM and SIGINT finish what was accepted, and stop.
 
 An empty folder gets a root credential: that of STRANDLINE_ROOT_KEY and STRANDLINE_ROOT_SECRET (or
-STRANDLINE_ROOT_SECRET_FILE) if they are set, else a random one in DIR/root-credential.json.`,
+STRANDLINE_ROOT_SECRET_FILE) if they are set, else a random one in DIR/root-credential.json.
+
+Settings can stand in a YAML file as well, each under the name of its flag, such as "listen-tls: 0.0.0.0:8443". A flag wins
+over the environment, which wins over the file. Names that mean nothing are errors, in the file and in the environment.`,
 		Example: `  strandline serve --data ./data --listen 127.0.0.1:8080
   strandline serve --data /srv/strandline --listen 127.0.0.1:8080 --listen-tls 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem`,
 		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), env, io) },
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), settled(c.Flags()), io) },
 	}
-	c.Flags().StringVar(&o.data, "data", "data", "folder that holds everything")
-	c.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of plain HTTP, for this machine only; :0 picks a port")
-	c.Flags().StringVar(&o.listenTLS, "listen-tls", "", "address of HTTPS; :0 picks a port (default: none)")
-	c.Flags().StringVar(&o.certFile, "tls-cert", "", "certificate of HTTPS (default: one signed by the authority in DIR/tls/ca.pem)")
-	c.Flags().StringVar(&o.keyFile, "tls-key", "", "private key of --tls-cert")
-	c.Flags().StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
-	c.Flags().BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
+	o.flags(c.Flags())
 	return c
+}
+
+// flags adds the settings of the server.
+func (o *serve) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.data, "data", "data", "folder that holds everything")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of plain HTTP, for this machine only; :0 picks a port")
+	flags.StringVar(&o.listenTLS, "listen-tls", "", "address of HTTPS; :0 picks a port (default: none)")
+	flags.StringVar(&o.certFile, "tls-cert", "", "certificate of HTTPS (default: one signed by the authority in DIR/tls/ca.pem)")
+	flags.StringVar(&o.keyFile, "tls-key", "", "private key of --tls-cert")
+	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
+	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
+	flags.String(configFlag, "", "YAML file with settings (default: none)")
+	flags.String("root-key", "", "access key of the root credential of an empty folder")
+	secretFlags(flags, "root-secret", "the secret of --root-key")
 }
 
 func (o *serve) run(ctx context.Context, env lookup, io streams) error {

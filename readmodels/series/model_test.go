@@ -32,7 +32,7 @@ func (m *model) apply(r domain.Recorded) {
 	case observation.Recorded:
 		for i, item := range e.Items {
 			*m = append(*m, kept{e.Subject, e.Channel, series.Sample{
-				Time: item.Time, Series: item.Series, Value: item.Value, Position: r.Position, Index: i}})
+				Time: item.Time, Channel: e.Channel, Series: item.Series, Value: item.Value, Position: r.Position, Index: i}})
 		}
 	case observation.Retracted:
 		*m = slices.DeleteFunc(*m, func(k kept) bool {

@@ -10,7 +10,7 @@ import (
 	"strandline/readmodels"
 )
 
-// A page is what is read in one transaction.
+// A page is what is read in one transaction, of all readings that are merged.
 const (
 	pageSamples = 4096
 	pageSize    = 1 << 20 // see entry.size
@@ -21,6 +21,7 @@ type reading struct {
 	query     Query
 	named     bool // one series is meant, even if its name is empty
 	blocks    *blocks
+	shared    int             // how many readings share the size of a page, 0 for one
 	until     domain.Position // samples beyond it came after the reading began
 	selection selection
 	done      bool
@@ -76,7 +77,7 @@ func (r *reading) samples(tx *readmodels.Tx, entries []entry) ([]Sample, error) 
 			}
 			names[e.series] = name
 		}
-		samples[i] = Sample{Series: names[e.series], Value: e.value, Position: e.position, Index: e.index}
+		samples[i] = Sample{Channel: r.query.Channel, Series: names[e.series], Value: e.value, Position: e.position, Index: e.index}
 		if !e.timeless {
 			times[i] = e.time
 			samples[i].Time = &times[i]
@@ -98,7 +99,7 @@ func (r *reading) merge(tx *readmodels.Tx) ([]entry, error) {
 	defer stop()
 	row, err, more := next()
 	var page []entry
-	for size := 0; len(page) < r.room() && size < pageSize; {
+	for size, room := 0, r.room(); len(page) < room && size < pageSize/max(1, r.shared); {
 		for more && err == nil && open.needs(&row.front) {
 			if err = r.open(open, row); err == nil {
 				row, err, more = next()
@@ -120,8 +121,9 @@ func (r *reading) merge(tx *readmodels.Tx) ([]entry, error) {
 
 // room is how many samples the next page may have.
 func (r *reading) room() int {
-	if r.left == 0 || r.left > pageSamples {
-		return pageSamples
+	most := max(pageSamples/max(1, r.shared), 1)
+	if r.left == 0 || r.left > most {
+		return most
 	}
 	return r.left
 }

@@ -20,10 +20,24 @@ type Query struct {
 // Sample is one observed value. Samples are ordered by time, position and index; those without a time are the lowest.
 type Sample struct {
 	Time     *int64 // ms since 1970-01-01 UTC; nil is unknown
+	Channel  string
 	Series   string
 	Value    json.RawMessage // as sent; not to be written to
 	Position domain.Position // of its event
 	Index    int             // in its event, from 0
+}
+
+// Compare orders samples by time, position and index, those without a time first.
+func Compare(a, b Sample) int {
+	switch {
+	case a.Time != nil && b.Time != nil && *a.Time != *b.Time:
+		return cmp.Compare(*a.Time, *b.Time)
+	case a.Time == nil && b.Time != nil:
+		return -1
+	case a.Time != nil && b.Time == nil:
+		return 1
+	}
+	return cmp.Or(a.Position.Compare(b.Position), cmp.Compare(a.Index, b.Index))
 }
 
 // entry is a sample as blocks hold it: the series by its id, a missing time as a mark.

@@ -140,28 +140,10 @@ func (c *call) merged(q series.Query) ([]series.Sample, error) {
 
 // order compares samples as decision 9 has it: by time, position and index; descending is the exact reverse.
 func order(ascending bool) func(a, b series.Sample) int {
-	sign := -1
 	if ascending {
-		sign = 1
+		return series.Compare
 	}
-	return func(a, b series.Sample) int {
-		return sign * cmp.Or(compareTimes(a.Time, b.Time), a.Position.Compare(b.Position), cmp.Compare(a.Index, b.Index))
-	}
-}
-
-// compareTimes puts unknown times before all others.
-func compareTimes(a, b *int64) int {
-	if a == nil || b == nil {
-		return boolean(b == nil) - boolean(a == nil)
-	}
-	return cmp.Compare(*a, *b)
-}
-
-func boolean(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	return func(a, b series.Sample) int { return series.Compare(b, a) }
 }
 
 // remove hides the events of one subject that a query names.

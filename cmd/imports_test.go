@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"transport/rest/signin":          {"domain/**", "commands/**", "readmodels/**", "transport/rest"},
 	"transport/rest/lamp":            {"domain/**", "commands/**", "readmodels/**", "transport/rest", "transport/rest/signin"},
 	"transport/rest/api":             {"domain/**", "commands/**", "readmodels/**", "transport/rest", "transport/rest/signin"},
+	"transport/metrics":              {"transport/rest", "transport/rest/signin"},
 	"cmd":                            {"domain/**", "commands/**", "readmodels/**", "projections", "transport/**"},
 }
 
@@ -58,6 +59,7 @@ var homes = map[string][]string{
 	"golang.org/x/sys":                  {"transport/files", "transport/eventstore/embedded", "cmd"},
 	"github.com/klauspost/compress":     {"transport/zstd", "readmodels/series"},
 	"github.com/google/uuid":            {"commands", "transport", "cmd"},
+	"github.com/prometheus":             {"transport/metrics"},
 	"github.com/spf13/cobra":            {"cmd"},
 	"github.com/spf13/pflag":            {"cmd"},
 	"go.yaml.in/yaml/v3":                {"cmd"},

@@ -2,9 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/gorilla/mux"
 
@@ -74,7 +78,11 @@ func New(parts Parts) *Door {
 		streams: make(chan struct{}, mostStreams), closing: make(chan struct{}),
 	}
 	for _, r := range table() {
-		d.routes[d.router.NewRoute().Methods(r.method).Path(r.path)] = r
+		methods := []string{r.method}
+		if r.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		d.routes[d.router.NewRoute().Methods(methods...).Path(r.path)] = r
 	}
 	return d
 }
@@ -90,30 +98,106 @@ type call struct {
 	*rest.Call
 	*Door
 	vars       map[string]string
+	query      query
+	media      string                 // of the answer, as the caller likes it best
 	permit     commands.Permit        // for the route's verb, on the route's object
 	everything *bool                  // whether the caller may open all events, nil until somebody asks
 	may        map[policy.Object]bool // which objects' events the caller may open, as far as asked
 }
 
 // Answer implements rest.Dialect.
-func (d *Door) Answer(c *rest.Call) (_ rest.Answer, err error) {
-	var match mux.RouteMatch
-	if !d.router.Match(c.Request(), &match) || match.MatchErr != nil {
-		return rest.Answer{}, rest.ErrNoSuchRoute
-	}
-	found := d.routes[match.Route]
-	c.Meta.Details.Route = found.path
-	if err := d.authenticate(c); err != nil {
+func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
+	found, vars, err := d.route(c)
+	if err != nil {
 		return rest.Answer{}, err
+	}
+	c.Meta.Details.Route = found.path
+	if !found.open() || c.Request().Header.Get("Authorization") != "" {
+		if err := d.authenticate(c); err != nil {
+			return rest.Answer{}, err
+		}
 	}
 	if err := c.Demands(); err != nil {
 		return rest.Answer{}, err
 	}
-	asked := &call{Call: c, Door: d, vars: match.Vars}
-	if asked.permit, err = d.Bus.Permit(c.Meta.Principal, found.verb, found.on(asked)); err != nil {
+	in := &call{Call: c, Door: d, vars: vars}
+	if err := in.understand(found); err != nil {
 		return rest.Answer{}, err
 	}
-	return found.handle(asked)
+	a, err := found.handle(in)
+	if a.Stream != nil && c.Request().Method == http.MethodHead {
+		a.Stream = func(context.Context, *rest.Stream) (int, error) { return 0, nil }
+	}
+	return a, err
+}
+
+// longestPath bounds what the router looks at, in bytes: its work grows with the length of a path.
+const longestPath = 4096
+
+// route finds the route of a request and what its path says.
+func (d *Door) route(c *rest.Call) (route, map[string]string, error) {
+	u := c.Request().URL
+	if len(u.Path) > longestPath || len(u.RawPath) > longestPath {
+		return route{}, nil, rest.ErrNoSuchRoute
+	}
+	var match mux.RouteMatch
+	if !d.router.Match(c.Request(), &match) {
+		return route{}, nil, d.otherwise(c)
+	}
+	for name, text := range match.Vars {
+		plain, err := url.PathUnescape(text)
+		if err != nil || !utf8.ValidString(plain) {
+			return route{}, nil, rest.ErrNoSuchRoute
+		}
+		match.Vars[name] = plain
+	}
+	return d.routes[match.Route], match.Vars, nil
+}
+
+// methods are all that routes have.
+var methods = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
+
+// errMethod says that a path is there, but not for the method.
+var errMethod = fmt.Errorf("%w: there is no such method", domain.ErrInvalid)
+
+// methodError is errMethod with the methods that there are.
+type methodError struct{ allow []string }
+
+func (e *methodError) Error() string {
+	return errMethod.Error() + ", but " + strings.Join(e.allow, ", ")
+}
+
+func (e *methodError) Unwrap() error { return errMethod }
+
+// otherwise says why no route matches: there is none, or none for this method. The record has the path's template.
+func (d *Door) otherwise(c *rest.Call) error {
+	var allow []string
+	for _, method := range methods {
+		asked, match := *c.Request(), mux.RouteMatch{}
+		asked.Method = method
+		if d.router.Match(&asked, &match) {
+			allow, c.Meta.Details.Route = append(allow, method), d.routes[match.Route].path
+		}
+	}
+	if len(allow) == 0 {
+		return rest.ErrNoSuchRoute
+	}
+	return &methodError{allow}
+}
+
+// understand reads what is asked for and makes sure that it may be.
+func (c *call) understand(found route) (err error) {
+	r := c.Request()
+	if c.query, err = readQuery(r.URL.RawQuery, found.operation.query); err != nil {
+		return err
+	}
+	if c.media, err = negotiate(r.Header.Get("Accept"), found.operation.offers()); err != nil {
+		return err
+	}
+	object := found.on(c)
+	c.Meta.Details.Object = object.ID
+	c.permit, err = c.Bus.Permit(c.Meta.Principal, found.verb, object)
+	return err
 }
 
 func (d *Door) authenticate(c *rest.Call) error {
@@ -143,9 +227,4 @@ func (d *Door) untilStop(ctx context.Context) (context.Context, context.CancelFu
 		}
 	}()
 	return ctx, cancel
-}
-
-// served is the answer that everything went as asked.
-func served(body []byte, rows int) rest.Answer {
-	return rest.Answer{Status: http.StatusOK, Body: body, Rows: rows}
 }

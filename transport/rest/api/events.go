@@ -4,11 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"strandline/commands/policy"
@@ -26,16 +22,13 @@ func eventRoutes() []route {
 				{"limit", "integer", "at most so many events"},
 				{"follow", "boolean", "go on with events as they happen, as lines of JSON"},
 			},
+			lines: event{},
 		}},
 	}
 }
 
-// Sizes of a page, in events.
-const (
-	defaultPage = 100
-	largestPage = 1000
-	longestScan = 100_000 // events looked at for one page, whoever may see them
-)
+// longestScan bounds how many rows are looked at for one page, whoever may see them.
+const longestScan = 100_000
 
 // event is a recorded event as clients see it.
 type event struct {
@@ -63,65 +56,24 @@ type selection struct {
 	after  domain.Position
 	limit  int // 0 is no limit
 	follow bool
-	lines  bool // as lines of JSON, not as a page
 }
 
 // events answers with the events that the caller may open: as a page, or as lines of JSON without end.
 func (c *call) events() (rest.Answer, error) {
-	s, err := selected(c.Request())
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	if !s.lines {
+	s := selection{after: c.query.position("after"), limit: c.query.number("limit"), follow: c.query.flag("follow")}
+	if !s.follow && c.media != mediaLines {
 		return c.page(s)
 	}
 	return rest.Answer{
 		Status:  http.StatusOK,
-		Headers: []string{"Content-Type", "application/x-ndjson"},
+		Headers: []string{"Content-Type", mediaLines},
 		Stream:  func(ctx context.Context, to *rest.Stream) (int, error) { return c.stream(ctx, s, to) },
 	}, nil
 }
 
-// selected reads the query.
-func selected(r *http.Request) (s selection, err error) {
-	q := r.URL.Query()
-	if after := q.Get("after"); after != "" {
-		if s.after, err = domain.ParsePosition(after); err != nil {
-			return s, err
-		}
-	}
-	if s.limit, err = number(q, "limit"); err != nil {
-		return s, err
-	}
-	switch follow := q.Get("follow"); follow {
-	case "", "false":
-	case "true":
-		s.follow = true
-	default:
-		return s, fmt.Errorf("%w: follow is true or false, not %q", domain.ErrInvalid, follow)
-	}
-	s.lines = s.follow || strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
-	return s, nil
-}
-
-func number(q url.Values, name string) (int, error) {
-	text := q.Get(name)
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%w: %s is a number from 1, not %q", domain.ErrInvalid, name, text)
-	}
-	return n, nil
-}
-
 // page answers with one page. The position to read on after is always given, so that a caller can come back for more.
 func (c *call) page(s selection) (rest.Answer, error) {
-	if s.limit == 0 {
-		s.limit = defaultPage
-	}
-	s.limit = min(s.limit, largestPage)
+	s.limit = c.query.page()
 	page := struct {
 		Events []event         `json:"events"`
 		Next   domain.Position `json:"next"`
@@ -139,8 +91,7 @@ func (c *call) page(s selection) (rest.Answer, error) {
 			break
 		}
 	}
-	body, err := json.Marshal(page)
-	return served(body, len(page.Events)), err
+	return shows(page, len(page.Events))
 }
 
 // stream writes lines, if there are not too many streams already.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"strandline/commands/policy"
@@ -12,12 +11,17 @@ import (
 func projectionRoutes() []route {
 	return []route{
 		{method: "GET", path: "/strandline/v1/projections", verb: policy.NodeManage, handle: (*call).projections, operation: operation{
-			summary: "What is made of the log, and how far it is",
+			summary: "What is made of the log, and how far it is", answer: projectionList{},
 		}},
 		{method: "POST", path: "/strandline/v1/projections/{name}/rebuild", verb: policy.NodeManage, handle: (*call).rebuild, operation: operation{
 			summary: "Make a projection again from the start, beside the one that serves", status: http.StatusAccepted,
 		}},
 	}
+}
+
+// projectionList is what is made of the log.
+type projectionList struct {
+	Projections []Projection `json:"projections" about:"ordered by name"`
 }
 
 // Projection is how far a projection is.
@@ -44,10 +48,7 @@ func (c *call) projections() (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	body, err := json.Marshal(struct {
-		Projections []Projection `json:"projections"`
-	}{list})
-	return served(body, len(list)), err
+	return shows(projectionList{list}, len(list))
 }
 
 // rebuild begins to make a projection again. The answer comes at once; the list of projections shows the progress.

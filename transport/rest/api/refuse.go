@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"strandline/domain"
 	"strandline/transport/rest"
@@ -13,61 +15,73 @@ import (
 
 // problem is how an error is worded: a code that never changes, a sentence, and what to do about it (RFC 9457).
 type problem struct {
-	Status int    `json:"status"`
-	Code   string `json:"code"`
-	Title  string `json:"title"`
-	Detail string `json:"detail,omitempty"`
-	Remedy string `json:"remedy"`
+	Type     string `json:"type" about:"where the code is explained, on this server"`
+	Title    string `json:"title" about:"what is wrong, the same for all problems of the code"`
+	Status   int    `json:"status" about:"the HTTP status"`
+	Detail   string `json:"detail,omitempty" about:"what is wrong with this request"`
+	Code     string `json:"code" about:"never changes its meaning: programs go by it"`
+	Remedy   string `json:"remedy" about:"what to do about it"`
+	Instance string `json:"instance,omitempty" about:"the request, by the id that the audit records have"`
 }
 
-// problems are the known errors, the most particular first.
-var problems = []struct {
-	err error
-	problem
-}{
-	{rest.ErrNoSuchRoute, problem{404, "no-such-route", "There is no such route.", "", "Routes begin with /strandline/v1/events or /strandline/v1/projections."}},
-	{signin.ErrMissing, problem{401, "credentials-missing", "The request names nobody.", "", "Send an access key and its secret as HTTP Basic."}},
-	{signin.ErrUnknown, problem{401, "credentials-unknown", "The access key is unknown or its secret is wrong.", "", "Check both; after a change, use the new secret."}},
-	{rest.ErrTooLarge, problem{413, "body-too-large", "The body is larger than this server takes.", "", "Send less at a time."}},
-	{rest.ErrTooSlow, problem{408, "body-too-slow", "The body did not arrive in time.", "", "Send it again over a better connection."}},
-	{rest.ErrPosition, problem{412, "position-not-reached", "The position asked for has not been reached.", "", "Ask again, or check that the position is from this server."}},
-	{context.DeadlineExceeded, problem{503, "busy", "It took too long.", "", "Ask again later."}},
-	{domain.ErrInvalid, problem{400, "invalid", "The request makes no sense.", "", "Correct what the detail names."}},
-	{domain.ErrForbidden, problem{403, "forbidden", "This caller may not do this.", "", "Ask root for the role that it needs."}},
-	{domain.ErrNotFound, problem{404, "not-found", "There is no such thing.", "", "Check the name."}},
-	{domain.ErrRejected, problem{409, "rejected", "It cannot be done as things stand.", "", "See the detail."}},
-	{domain.ErrUnavailable, problem{503, "unavailable", "It cannot be done now.", "", "Ask again later."}},
+// docsPath is where people read what this package can do. Each code has an anchor of its name there.
+const docsPath = "/strandline/docs"
+
+// known is an error with its words. The most particular come first.
+type known struct {
+	err                 error
+	status              int
+	code, title, remedy string
+	detailed            bool // the error's own words help the caller, and give nothing away
+}
+
+var problems = []known{
+	{rest.ErrNoSuchRoute, 404, "no-such-route", "There is no such route.", "See " + docsPath + " for the routes that there are.", false},
+	{errMethod, 405, "method-not-allowed", "The route is not there for this method.", "Use one of the methods in the header Allow.", true},
+	{errAcceptable, 406, "not-acceptable", "The route does not answer in a media type that the request accepts.", "Accept application/json, or leave the header Accept out.", false},
+	{errMedia, 415, "unsupported-media-type", "The body is not of a media type that the route takes.", "Send JSON, with the header Content-Type: application/json.", false},
+	{signin.ErrMissing, 401, "credentials-missing", "The request names nobody.", "Send an access key and its secret as HTTP Basic.", false},
+	{signin.ErrUnknown, 401, "credentials-unknown", "The access key is unknown or its secret is wrong.", "Check both; after a change, use the new secret.", false},
+	{rest.ErrTooLarge, 413, "body-too-large", "The body is larger than this server takes.", "Send less at a time.", false},
+	{rest.ErrTooSlow, 408, "body-too-slow", "The body did not arrive in time.", "Send it again over a better connection.", false},
+	{rest.ErrPosition, 412, "position-not-reached", "The position asked for has not been reached.", "Ask again, or check that the position is from this server.", false},
+	{context.DeadlineExceeded, 503, "busy", "It took too long.", "Ask again later.", false},
+	{domain.ErrInvalid, 400, "invalid", "The request makes no sense.", "Correct what the detail names.", true},
+	{domain.ErrForbidden, 403, "forbidden", "This caller may not do this.", "Ask root for the role that it needs.", false},
+	{domain.ErrNotFound, 404, "not-found", "There is no such thing, or this caller may not know of it.", "Check the name, and with whose credential it is asked for.", false},
+	{domain.ErrRejected, 409, "rejected", "It cannot be done as things stand.", "See the detail.", true},
+	{domain.ErrUnavailable, 503, "unavailable", "It cannot be done now.", "Ask again later.", false},
+	{nil, 500, "internal", "The server failed while it handled the request.", "Ask again; the server's log says more.", false},
 }
 
 // Refuse implements rest.Dialect.
-func (d *Door) Refuse(_ *rest.Call, err error) rest.Answer {
+func (d *Door) Refuse(c *rest.Call, err error) rest.Answer {
 	p := worded(err)
+	p.Instance = "urn:uuid:" + c.Meta.Request.String()
 	body, err2 := json.Marshal(p)
 	if err2 != nil {
 		body = []byte(`{"status":500,"code":"internal"}`)
 	}
-	answer := rest.Answer{Status: p.Status, Code: p.Code, Body: body, Headers: []string{"Content-Type", "application/problem+json"}}
-	switch p.Status {
-	case http.StatusUnauthorized:
+	answer := rest.Answer{Status: p.Status, Code: p.Code, Body: body, Headers: []string{"Content-Type", mediaProblem}}
+	var method *methodError
+	switch {
+	case errors.As(err, &method):
+		answer.Headers = append(answer.Headers, "Allow", strings.Join(method.allow, ", "))
+	case p.Status == http.StatusUnauthorized:
 		answer.Headers = append(answer.Headers, "WWW-Authenticate", `Basic realm="Strandline" charset="UTF-8"`)
-	case http.StatusServiceUnavailable:
+	case p.Status == http.StatusServiceUnavailable:
 		answer.Headers = append(answer.Headers, rest.RetryAfter(err)...)
 	}
 	return answer
 }
 
-// worded finds the words for an error. Details are told where the caller can do something with them: they are what the
-// caller said, in our words.
+// worded finds the words for an error. What is unknown to the table is the server's own failure.
 func worded(err error) problem {
-	for _, known := range problems {
-		if !errors.Is(err, known.err) {
-			continue
-		}
-		p := known.problem
-		if p.Status == http.StatusBadRequest || p.Status == http.StatusConflict {
-			p.Detail = err.Error()
-		}
-		return p
+	i := slices.IndexFunc(problems, func(k known) bool { return k.err == nil || errors.Is(err, k.err) })
+	k := problems[i]
+	p := problem{Type: docsPath + "#" + k.code, Title: k.title, Status: k.status, Code: k.code, Remedy: k.remedy}
+	if k.detailed {
+		_, p.Detail, _ = strings.Cut(err.Error(), ": ")
 	}
-	return problem{500, "internal", "The server failed while it handled the request.", "", "Ask again; the server's log says more."}
+	return p
 }

@@ -19,16 +19,29 @@ type route struct {
 // operation is what the OpenAPI document says of a route.
 type operation struct {
 	summary string
+	about   string // what the summary leaves open, empty if that is nothing
 	query   []parameter
-	body    any // a zero value of what is sent, nil for nothing
-	answer  any // a zero value of what is answered, nil for nothing
-	status  int // of success, 0 for 200
+	body    any    // a zero value of what is sent as JSON, nil for nothing
+	answer  any    // a zero value of what is answered, nil for nothing
+	status  int    // of success, 0 for 200
+	lines   any    // a zero value of what one line is, where the answer may come as lines of JSON too
+	media   string // of the answer, empty for JSON
 }
 
-// parameter is what may stand in a query.
+// parameter is what may stand in a query. What is not declared is refused. Kinds are:
+//
+//	"string"     any text
+//	"list"       words with commas between them; it may be given several times
+//	"integer"    a whole number from 1
+//	"revision"   a whole number from 0
+//	"boolean"    true or false
+//	"position"   a domain.Position as the server gave it
+//	"time"       RFC 3339, a day, or milliseconds since 1970
+//	"uuid"       a domain.ID
+//	"one|other"  one of these words
 type parameter struct {
 	name  string
-	kind  string // "string", "integer", "boolean", "position" or "time"
+	kind  string
 	about string
 }
 
@@ -39,6 +52,9 @@ func (r route) on(c *call) policy.Object {
 	}
 	return r.object(c)
 }
+
+// open tells whether the route answers callers that name no credential.
+func (r route) open() bool { return r.verb == policy.ServerView }
 
 // table is every route of the dialect. Each file with handlers lists its own.
 func table() []route {

@@ -26,8 +26,8 @@ type consumer struct {
 	stream *stream
 	log    *slog.Logger
 
-	mu     sync.Mutex // held while events are applied, and by a rebuild while it switches
-	recent time.Time  // when the last event applied was recorded
+	mu     sync.Mutex                // held while events are applied, and by a rebuild while it switches
+	recent atomic.Pointer[time.Time] // when the last event applied was recorded; at first, when the runner was made
 
 	rebuilding atomic.Pointer[Progress] // nil while it is not
 
@@ -128,7 +128,8 @@ func (c *consumer) apply(ctx context.Context, batches []batch) error {
 		return err
 	}
 	last := fresh[len(fresh)-1]
-	c.recent = last.events[len(last.events)-1].Time
+	at := last.events[len(last.events)-1].Time // a copy: the batch is let go
+	c.recent.Store(&at)
 	return nil
 }
 

@@ -37,8 +37,11 @@ func New(feed Feed, decode Decode, models []Model, options ...Option) *Runner {
 		option(r)
 	}
 	r.stream = newStream(start(models))
+	now := time.Now()
 	for _, m := range models {
-		r.consumers = append(r.consumers, &consumer{model: m, source: r.source, stream: r.stream, log: r.log})
+		c := &consumer{model: m, source: r.source, stream: r.stream, log: r.log}
+		c.recent.Store(&now)
+		r.consumers = append(r.consumers, c)
 	}
 	return r
 }

@@ -13,7 +13,7 @@ type Status struct {
 	Version    int             `json:"version"`
 	Checkpoint domain.Position `json:"checkpoint"`
 	Behind     uint64          `json:"behind"`            // distance to the head in positions: in the embedded store, events
-	Lag        time.Duration   `json:"lag"`               // age of the last event applied while there are newer ones, else 0
+	Lag        time.Duration   `json:"lag"`               // age of the last event applied since the start while there are newer ones, else 0
 	Parked     int             `json:"parked"`            // events that could not be applied
 	Stalled    string          `json:"stalled,omitempty"` // why it cannot go on, empty if it can
 	Rebuilding *Progress       `json:"rebuilding,omitempty"`
@@ -21,22 +21,32 @@ type Status struct {
 
 // Status says how all projections are doing, as of now, in the order in which they were given.
 func (r *Runner) Status(ctx context.Context, now time.Time) ([]Status, error) {
+	all, err := r.Lags(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range r.consumers {
+		if all[i].Parked, err = c.model.CountParked(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// Lags is Status without the number of parked events, and so without waiting for any disk.
+func (r *Runner) Lags(ctx context.Context, now time.Time) ([]Status, error) {
 	head, err := r.source.feed.Head(ctx)
 	if err != nil {
 		return nil, err
 	}
 	all := make([]Status, 0, len(r.consumers))
 	for _, c := range r.consumers {
-		s, err := c.status(ctx, head, now)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
+		all = append(all, c.lag(head, now))
 	}
 	return all, nil
 }
 
-func (c *consumer) status(ctx context.Context, head domain.Position, now time.Time) (Status, error) {
+func (c *consumer) lag(head domain.Position, now time.Time) Status {
 	s := Status{Name: c.model.Name(), Version: c.model.Version(), Checkpoint: c.model.Checkpoint(),
 		Rebuilding: c.rebuilding.Load()}
 	if err := c.model.Stalled(); err != nil {
@@ -44,19 +54,9 @@ func (c *consumer) status(ctx context.Context, head domain.Position, now time.Ti
 	}
 	if s.Checkpoint.Before(head) {
 		s.Behind = head.Commit - s.Checkpoint.Commit
-		if at := c.lastEvent(); !at.IsZero() {
-			s.Lag = now.Sub(at)
-		}
+		s.Lag = max(0, now.Sub(*c.recent.Load()))
 	}
-	var err error
-	s.Parked, err = c.model.CountParked(ctx)
-	return s, err
-}
-
-func (c *consumer) lastEvent() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.recent
+	return s
 }
 
 // Parked lists the events that the named projection could not apply, each with its reason, oldest first.

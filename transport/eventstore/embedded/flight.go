@@ -150,6 +150,8 @@ func (fs *flights) write(f *flight) error {
 		return err
 	}
 	began := time.Now()
+	s.writing.Store(began.UnixNano())
+	defer s.writing.Store(0)
 	if _, err := f.file.WriteAt(f.buf, f.offset); err != nil {
 		return fmt.Errorf("write %s: %w", f.name, err)
 	}

@@ -23,6 +23,15 @@ func (s *Store) Queued() (bytes, limit int) {
 	return s.queue.filling.bytes, s.queue.limit
 }
 
+// Pending is how long the write that is under way has taken so far, 0 if none is. It grows while the disk hangs.
+func (s *Store) Pending() time.Duration {
+	since := s.writing.Load()
+	if since == 0 {
+		return 0
+	}
+	return max(0, time.Since(time.Unix(0, since)))
+}
+
 // Bytes is how much the log takes on the disk: full segments count whole, the active one up to its last group.
 func (s *Store) Bytes() int64 {
 	full := max(0, s.segments.count()-1)

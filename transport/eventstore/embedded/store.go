@@ -66,6 +66,7 @@ type Store struct {
 	grown    signal // the watermark has moved
 	groups   atomic.Int64
 	extent   atomic.Int64 // of the active segment: where its last group ends
+	writing  atomic.Int64 // since when a group is being written, in ns since 1970; 0 while none is
 	damages  atomic.Int64
 	cramped  atomic.Bool // there is no space for the index
 	full     atomic.Bool // there was no space for the latest group

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"strandline/commands/policy"
@@ -66,7 +67,14 @@ type Meta struct {
 	APIKey         string         // id of the client's API key, empty if none
 	IdempotencyKey string         // as the client sent it, empty if it sent none
 	Digest         [32]byte       // SHA-256 of method, path with query, and body; needed with an IdempotencyKey only
+
+	// Expected are the positions of the event that changed last what the command is about, as the caller has seen it:
+	// one of them, or the command is refused with ErrChanged. None is any. It holds at the append itself, and is for Do.
+	Expected []domain.Position
 }
+
+// ErrChanged refuses a command because what it is about is not as the caller has seen it.
+var ErrChanged = fmt.Errorf("%w: it has been changed since it was read", domain.ErrRejected)
 
 // Receipt says what a command did.
 type Receipt struct {
@@ -133,6 +141,9 @@ func (b *Bus) do(ctx context.Context, j *job, cmd domain.Command) (Receipt, erro
 	if err := b.load(ctx, d, l); err != nil {
 		return Receipt{}, err
 	}
+	if len(j.expected) > 0 && !slices.Contains(j.expected, l.changed) {
+		return Receipt{}, ErrChanged
+	}
 	events, err := d.decide(l.state, cmd)
 	if err != nil || len(events) == 0 {
 		return Receipt{}, err
@@ -173,6 +184,7 @@ func (b *Bus) appendTo(ctx context.Context, j *job, d decider, l *line, events [
 		d.evolve(l.state, e)
 	}
 	l.moved(w.revision, w.size)
+	l.changed = w.events[len(w.events)-1]
 	var receipt Receipt
 	receipt.add(w)
 	return receipt, nil

@@ -9,19 +9,20 @@ import (
 
 // job is one command on its way, with the ids of all that it causes. Another attempt at it uses the same ids.
 type job struct {
-	bus     *Bus
-	cmd     domain.Command
-	stream  string
-	request domain.Request
-	key     string            // the client's idempotency key, empty if none
-	seed    [sha256.Size]byte // of all ids, if there is a key
-	env     domain.Envelope   // what all its events have in common
-	drawn   []domain.ID       // ids of its events, as far as they have been needed, if there is no key
+	bus      *Bus
+	cmd      domain.Command
+	stream   string
+	request  domain.Request
+	key      string            // the client's idempotency key, empty if none
+	seed     [sha256.Size]byte // of all ids, if there is a key
+	env      domain.Envelope   // what all its events have in common
+	expected []domain.Position // see Meta
+	drawn    []domain.ID       // ids of its events, as far as they have been needed, if there is no key
 }
 
 // newJob makes the job of a command that comes with meta, whose Principal has been seen to.
 func (b *Bus) newJob(meta Meta, cmd domain.Command) (*job, error) {
-	j := &job{bus: b, cmd: cmd, stream: cmd.Stream(), request: meta.Details, key: meta.IdempotencyKey}
+	j := &job{bus: b, cmd: cmd, stream: cmd.Stream(), request: meta.Details, key: meta.IdempotencyKey, expected: meta.Expected}
 	env, err := b.envelope(meta)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"strandline/domain"
+	"strandline/domain/plan"
 )
 
 // maxLines bounds the memory for remembered states, as measured by the stored bytes that they were folded from.
@@ -32,7 +33,8 @@ type line struct {
 	turn     chan struct{} // holds a token while somebody is in
 	state    any           // of the decider, nil if unknown
 	expected domain.Expected
-	folded   int // stored bytes that the state was folded from
+	changed  domain.Position // of the last event that changed the state, see changes
+	folded   int             // stored bytes that the state was folded from
 
 	users   int // in or waiting; guarded by lines.mu, as are the next two
 	place   *list.Element
@@ -96,7 +98,9 @@ func (ls *lines) release(l *line) {
 }
 
 // forget drops the state, so that the next command folds the stream from its start.
-func (l *line) forget() { l.state, l.expected, l.folded = nil, domain.NoStream, 0 }
+func (l *line) forget() {
+	l.state, l.expected, l.changed, l.folded = nil, domain.NoStream, domain.Position{}, 0
+}
 
 // moved notes that the state covers the stream up to a revision, by size more stored bytes.
 func (l *line) moved(revision uint64, size int) {
@@ -137,8 +141,20 @@ func (b *Bus) fold(ctx context.Context, d decider, l *line, r domain.Record) err
 	if recorded.Event != nil {
 		d.evolve(l.state, recorded.Event)
 	}
+	if changes(recorded) {
+		l.changed = r.Position
+	}
 	l.moved(r.Revision, recorded.Size)
 	return nil
+}
+
+// changes tells whether an event changes the state: parts of another do not, nor does what plans say of themselves.
+func changes(r domain.Recorded) bool {
+	switch r.Event.(type) {
+	case plan.Made, plan.Done:
+		return false
+	}
+	return r.ContentType != domain.Part
 }
 
 // forwards reads streams as the codec wants them for its parts.

@@ -22,6 +22,7 @@
 //   - a Receipt that is not Changed: access.Served with access.OutcomeQuiet
 //   - a Receipt that is Repeated: access.Served with access.OutcomeQuiet, since its events belong to the first request
 //   - an error of Permit, Do or anything before them: access.Refused with the dialect's code
+//   - more requests of nobody known than can have a record each: access.Flooded with their count
 //
 // Do itself records no refusals: many requests are refused before there is a command, and one place has to see to
 // exactly one record. Once an append has begun it is waited for, even if the caller has gone; so an error of Do means

@@ -32,8 +32,9 @@ type node struct {
 	fresh  bool // the data folder was empty
 	root   credential
 
-	stop    context.CancelFunc // of the runner and of rebuilds
-	running sync.WaitGroup
+	pipeline *rest.Pipeline
+	stop     context.CancelFunc // of the runner and of rebuilds
+	running  sync.WaitGroup
 }
 
 // startNode brings a data folder to life: it is ready to serve when it returns.
@@ -73,7 +74,7 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 // doors puts the dialects together.
 func (n *node) doors(running context.Context, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
-	pipeline := rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log))
+	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log))
 	checker := signin.New(n.directory, n.keys)
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
@@ -85,11 +86,11 @@ func (n *node) doors(running context.Context, log *slog.Logger) {
 	})
 	n.http = rest.Switch{
 		Segments: map[string]http.Handler{
-			"strandline": pipeline.Handler(n.native),
+			"strandline": n.pipeline.Handler(n.native),
 			"livez":      http.HandlerFunc(alive),
 			"readyz":     http.HandlerFunc(n.ready),
 		},
-		Default: pipeline.Handler(clients),
+		Default: n.pipeline.Handler(clients),
 	}
 }
 
@@ -134,6 +135,9 @@ func (n *node) seed(ctx context.Context, dir string, env lookup) (err error) {
 
 // close stops the read models and closes the storage.
 func (n *node) close() error {
+	if n.pipeline != nil {
+		n.pipeline.Close()
+	}
 	n.stop()
 	n.running.Wait()
 	return n.storage.close()

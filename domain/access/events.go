@@ -7,6 +7,7 @@ const (
 	OutcomeServed  = "served"  // answered as asked
 	OutcomeRefused = "refused" // not allowed, not found, not understood, or failed
 	OutcomeQuiet   = "quiet"   // a command that found nothing to do
+	OutcomeFlooded = "flooded" // many requests of nobody known, counted in one record
 )
 
 // Served says that a request was answered and changed nothing. Type "access.served".
@@ -26,9 +27,25 @@ type Ended struct {
 	Rows int `json:"rows"`
 }
 
+// Flooded says that many requests came from one source at once, without anybody signed in. It stands for all of them,
+// where the first few have records of their own. Type "access.flooded".
+type Flooded struct {
+	Count   int        `json:"count"`             // how many requests
+	From    int64      `json:"from"`              // when the first was answered, in milliseconds since 1970
+	To      int64      `json:"to"`                // when the last was
+	Refused []Refusals `json:"refused,omitempty"` // how many were refused; the rest were answered as asked
+}
+
+// Refusals counts requests that were turned away for the same reason.
+type Refusals struct {
+	Code  string `json:"code"` // as in Refused
+	Count int    `json:"count"`
+}
+
 func (Served) EventType() string  { return "access.served" }
 func (Refused) EventType() string { return "access.refused" }
 func (Ended) EventType() string   { return "access.ended" }
+func (Flooded) EventType() string { return "access.flooded" }
 
 // Stream is the stream of one node and day (YYYYMMDD, UTC).
 func Stream(node, day string) string { return "access-" + node + "-" + day }

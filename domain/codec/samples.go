@@ -28,6 +28,12 @@ var (
 	sampleServed  = access.Served{Rows: 100, Outcome: access.OutcomeQuiet}
 	sampleRefused = access.Refused{Code: "403.no-such-credentials", Attempted: sampleHash}
 	sampleEnded   = access.Ended{Rows: 1200}
+	sampleFlooded = access.Flooded{
+		Count:   900,
+		From:    1_600_000_000_000,
+		To:      1_600_000_000_999,
+		Refused: []access.Refusals{{Code: "401.missing-credentials", Count: 800}, {Code: "404.api-endpoint-unimplemented", Count: 60}},
+	}
 
 	sampleIssued = account.Issued{
 		ID:          sampleHash,

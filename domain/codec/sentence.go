@@ -66,6 +66,8 @@ func words(r domain.Recorded) []string {
 		return []string{"{request}", request(r.Request), "{code}", shown(e.Code)}
 	case access.Ended:
 		return []string{"{rows}", count(e.Rows, "row")}
+	case access.Flooded:
+		return []string{"{count}", count(e.Count, "request"), "{refused}", refusals(e)}
 	case plan.Made:
 		return []string{"{id}", short(e.ID), "{steps}", count(len(e.Steps), "step")}
 	case plan.Done:
@@ -160,6 +162,17 @@ func served(e access.Served) string {
 		return "nothing to do"
 	}
 	return count(e.Rows, "row")
+}
+
+func refusals(e access.Flooded) string {
+	n := 0
+	for _, r := range e.Refused {
+		n += r.Count
+	}
+	if n == e.Count {
+		return "all"
+	}
+	return strconv.Itoa(n)
 }
 
 func request(r *domain.Request) string {

@@ -46,6 +46,7 @@ func TestSentencesOfSamples(t *testing.T) {
 		"access.served":         "root was answered POST /participant/{id}/sensor_event: nothing to do",
 		"access.refused":        "root was refused POST /participant/{id}/sensor_event: 403.no-such-credentials",
 		"access.ended":          "root was sent 1200 rows by a stream of answers",
+		"access.flooded":        "root sent 900 requests at once: 860 refused",
 		"plan.made":             "root began plan 018f4e5a-7b3 of 1 step",
 		"plan.done":             "root finished plan 018f4e5a-7b3",
 	}
@@ -71,6 +72,7 @@ func TestSentences(t *testing.T) {
 		{"4ht9vx2m7kq8z3w5n6r1", one, "4ht9vx2m7kq8z3w5n6r1 sent 1 observation on lamp.sensor for participant U0123456789"},
 		{"U0123456789", access.Served{Rows: 1}, "participant U0123456789 was answered a request: 1 row"},
 		{"anonymous", access.Refused{Code: "401.missing-credentials"}, "somebody unknown was refused a request: 401.missing-credentials"},
+		{"anonymous", access.Flooded{Count: 2, Refused: []access.Refusals{{Code: "a", Count: 1}, {Code: "b", Count: 1}}}, "somebody unknown sent 2 requests at once: all refused"},
 		{"system", attachment.Cleared{Target: "Study", Key: "a"}, "the system removed a from the installation, aimed at Study"},
 		{"root", observation.Retracted{Subject: "U0123456789", Channel: "lamp.sensor"}, "root retracted all observations on lamp.sensor for participant U0123456789"},
 		{"root", spec, `root removed sensor specification "a\x1b[2J\n{actor}"`},

@@ -39,6 +39,7 @@ var types = byName(slices.Concat(registryTypes(), []Type{
 	asJSON(sampleServed, "{actor} was answered {request}: {rows}"),
 	asJSON(sampleRefused, "{actor} was refused {request}: {code}"),
 	asJSON(sampleEnded, "{actor} was sent {rows} by a stream of answers"),
+	asJSON(sampleFlooded, "{actor} sent {count} at once: {refused} refused"),
 	asJSON(sampleIssued, "{actor} issued credential {id} to {origin}"),
 	asJSON(sampleCredentialRevised, "{actor} changed {attributes} of credential {id}"),
 	asJSON(sampleRevoked, "{actor} revoked credential {id}"),

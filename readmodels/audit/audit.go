@@ -20,12 +20,13 @@ CREATE TABLE request (
 	subject TEXT, outcome TEXT NOT NULL, code TEXT, rows INTEGER, events TEXT NOT NULL);
 `}
 
-// Outcomes of a request. The last three are those of package access.
+// Outcomes of a request. All but the first are those of package access.
 const (
 	Done    = "done" // it changed something
 	Served  = "served"
 	Refused = "refused"
 	Quiet   = "quiet"
+	Flooded = "flooded" // Rows requests of nobody known, in one record
 )
 
 // Record is what is known of one request.
@@ -48,7 +49,7 @@ type Record struct {
 	Subject    string // whom it was about
 	Outcome    string
 	Code       string            // the dialect's error code, where it was refused
-	Rows       int               // how many objects or observations were shown
+	Rows       int               // how many objects or observations were shown; of a flood, how many requests there were
 	Events     []domain.Position // of all that the request led to
 }
 

@@ -88,6 +88,7 @@ func TestOutcomes(t *testing.T) {
 		{"a read", recorded(1, 1, nil, access.Served{Rows: 7}), "served 7 []"},
 		{"nothing to do", recorded(1, 1, nil, access.Served{Outcome: access.OutcomeQuiet}), "quiet 0 []"},
 		{"a refusal", recorded(1, 1, nil, access.Refused{Code: "403.x"}), "refused 0 [403.x]"},
+		{"a flood", recorded(1, 1, nil, access.Flooded{Count: 900}), "flooded 900 []"},
 		{"a refusal whose key is destroyed", sealed, "refused 0 []"},
 		{"no request at all", recorded(1, 0, nil, attachment.Set{}), "done 0 []"},
 	}

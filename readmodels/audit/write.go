@@ -45,12 +45,16 @@ func result(e domain.Recorded) (outcome, code string, rows int) {
 		return Refused, event.Code, 0
 	case access.Ended:
 		return Served, "", event.Rows
+	case access.Flooded:
+		return Flooded, "", event.Count
 	}
 	switch e.Type {
 	case access.Served{}.EventType(), access.Ended{}.EventType():
 		return Served, "", 0
 	case access.Refused{}.EventType():
 		return Refused, "", 0
+	case access.Flooded{}.EventType():
+		return Flooded, "", 0
 	}
 	return Done, "", 0
 }

@@ -76,6 +76,10 @@ type Pipeline struct {
 	queue     time.Duration
 	answers   sync.Pool // of *[]byte
 	observer  Observer
+	clock     func() time.Time
+	burst     int // see WithFlood
+	total     int
+	floods    *floods
 }
 
 // Option changes a default of a Pipeline.
@@ -99,6 +103,13 @@ func WithSlowest(grace time.Duration, least int64) Option {
 // WithPatience sets how long a reply waits for read models. The default is 2 s.
 func WithPatience(d time.Duration) Option { return func(p *Pipeline) { p.patience = d } }
 
+// WithFlood sets how many requests a second of nobody known have a record each, from one source and from all together.
+// Further ones are counted, in one record for each source and second (decision 10). The default is 50 and 500.
+func WithFlood(source, all int) Option { return func(p *Pipeline) { p.burst, p.total = source, all } }
+
+// WithClock sets the clock that tells one second from the next. The default is time.Now.
+func WithClock(now func() time.Time) Option { return func(p *Pipeline) { p.clock = now } }
+
 // WithLogger sets where failures of the server are logged. The default is slog.Default.
 func WithLogger(l *slog.Logger) Option { return func(p *Pipeline) { p.log = l } }
 
@@ -108,13 +119,18 @@ func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, o
 		recorder: recorder, store: store, directory: directory, keys: keys,
 		log: slog.Default(), patience: 2 * time.Second, inFlight: 256 << 20, queue: 2 * time.Second, observer: nobody{},
 		bodies: reader{limit: 50_000_000, least: 32 << 10, grace: 10 * time.Second},
+		clock:  time.Now, burst: 50, total: 500,
 	}
 	for _, o := range options {
 		o(p)
 	}
 	p.bodies.budget = newBudget(max(p.inFlight, 2*p.bodies.limit), p.queue)
+	p.floods = newFloods(recorder, p.clock, p.log, p.burst, p.total)
 	return p
 }
+
+// Close puts on the record what has been counted of a flood. Call it when no more requests come.
+func (p *Pipeline) Close() { p.floods.close() }
 
 // Handler serves one dialect.
 func (p *Pipeline) Handler(d Dialect) http.Handler {
@@ -205,6 +221,9 @@ func (p *Pipeline) onRecord(c *Call, d Dialect, a Answer) Answer {
 		return a
 	}
 	c.Meta.Details.Status = a.Status
+	if c.Meta.Anonymous && a.Stream == nil && p.floods.count(c, a) {
+		return a
+	}
 	if _, err := p.recorder.Record(c.Lasting(), c.Meta, p.access(c, a)); err != nil {
 		p.log.Error("a request could not be recorded", "request", c.Meta.Request.String(), "error", err)
 		return d.Refuse(c, ErrUnrecorded)

@@ -54,8 +54,17 @@ func (w *world) Wait(ctx context.Context, p domain.Position) error {
 func (w *world) Record(_ context.Context, meta commands.Meta, e domain.Event) (domain.Position, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.records, w.metas = append(w.records, e), append(w.metas, meta)
+	if w.disk == nil {
+		w.records, w.metas = append(w.records, e), append(w.metas, meta)
+	}
 	return domain.Position{}, w.disk
+}
+
+// setDisk makes all further records fail, or succeed.
+func (w *world) setDisk(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.disk = err
 }
 
 func (w *world) handler(options ...rest.Option) http.Handler {

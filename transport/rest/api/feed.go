@@ -166,7 +166,7 @@ func object(r domain.Recorded) policy.Object {
 		return policy.Object{ID: e.Subject}
 	case observation.Retracted:
 		return policy.Object{ID: e.Subject}
-	case access.Served, access.Refused, access.Ended:
+	case access.Served, access.Refused, access.Ended, access.Flooded:
 		if r.Request != nil {
 			return policy.Object{ID: r.Request.Object}
 		}

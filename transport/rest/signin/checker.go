@@ -101,7 +101,7 @@ func (c *Checker) Check(ctx context.Context, at domain.Position, address, access
 	p, err := c.find(ctx, address, accessKey, secret)
 	c.outcome(outcomeOf(err))
 	if err != nil {
-		c.pace(ctx, source(address))
+		c.pace(ctx, rest.Source(address))
 	}
 	return p, err
 }
@@ -142,7 +142,7 @@ func (c *Checker) find(ctx context.Context, address, accessKey, secret string) (
 	if right, known := c.known.recall(d, held, now); known && right {
 		return principal(holder), nil
 	}
-	if err := c.hash(ctx, holder, ok, d, source(address), id, secret); err != nil {
+	if err := c.hash(ctx, holder, ok, d, rest.Source(address), id, secret); err != nil {
 		return commands.Principal{}, err
 	}
 	return principal(holder), nil

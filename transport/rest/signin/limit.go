@@ -2,7 +2,6 @@ package signin
 
 import (
 	"container/list"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -60,17 +59,4 @@ func (l *limiter) fail(name string, now time.Time) {
 		delete(l.names, oldest.Value.(*failures).name)
 		l.failed.Remove(oldest)
 	}
-}
-
-// source is what one caller can be told apart by: an IPv4 address, or the /64 that an IPv6 address is in.
-func source(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	network, err := ip.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return network.String()
 }

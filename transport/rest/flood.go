@@ -45,8 +45,9 @@ type floods struct {
 	before  map[string]int    // the same of the second before
 	allThen int               //
 	open    map[string]*count // of sources that are too many
-	unsaved []*count          // of earlier seconds: being written, or to be tried again
-	saving  chan struct{}     // closed when unsaved has been tried; nil if nobody tries
+	unsaved []*count          // of earlier seconds, to be written
+	saving  chan struct{}     // closed when what was unsaved has been tried; nil if nobody tries
+	failing bool              // the last attempt has failed
 	turn    *time.Timer       // to the next second, while anything is open or unsaved
 	closed  bool
 }
@@ -76,7 +77,7 @@ func (f *floods) count(c *Call, a Answer) bool {
 		now = f.clock()
 		f.advance(now)
 	}
-	if f.closed || len(f.unsaved) > 0 || !f.flooded(from) {
+	if f.closed || f.failing || !f.flooded(from) {
 		return false
 	}
 	n, ok := f.open[from]
@@ -123,28 +124,33 @@ func (f *floods) advance(now time.Time) {
 		f.before, f.allThen = map[string]int{}, 0
 	}
 	f.second, f.seen, f.all = second, map[string]int{}, 0
+	f.over()
+}
+
+// over closes what has been counted, and begins to write it.
+func (f *floods) over() {
+	f.unsaved = slices.AppendSeq(f.unsaved, maps.Values(f.open))
+	clear(f.open)
 	f.save()
 }
 
-// save begins to write what has been counted in earlier seconds.
+// save begins to write what is unsaved, unless somebody does already.
 func (f *floods) save() {
-	if f.saving != nil {
+	if f.saving != nil || len(f.unsaved) == 0 {
 		return
 	}
-	f.unsaved = slices.AppendSeq(f.unsaved, maps.Values(f.open))
-	clear(f.open)
-	if len(f.unsaved) == 0 {
-		return
-	}
-	saving := make(chan struct{})
-	f.saving = saving
+	saving, unsaved := make(chan struct{}), f.unsaved
+	f.saving, f.unsaved = saving, nil
 	go func() {
-		failed := f.write(f.unsaved)
+		failed := f.write(unsaved)
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.unsaved, f.saving = failed, nil
+		defer close(saving)
+		f.unsaved, f.saving, f.failing = append(failed, f.unsaved...), nil, len(failed) > 0
+		if !f.failing {
+			f.save()
+		}
 		f.schedule(f.clock())
-		close(saving)
 	}()
 }
 
@@ -180,9 +186,10 @@ func (f *floods) schedule(now time.Time) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.turn = nil
-		f.advance(f.clock())
+		now := f.clock()
+		f.advance(now)
 		f.save()
-		f.schedule(f.clock())
+		f.schedule(now)
 	})
 }
 
@@ -194,10 +201,7 @@ func (f *floods) close() {
 	if f.turn != nil {
 		f.turn.Stop()
 	}
-	for f.saving != nil {
-		f.await()
-	}
-	f.save()
+	f.over()
 	for f.saving != nil {
 		f.await()
 	}

@@ -152,6 +152,7 @@ func (p *Pipeline) serve(c *Call, d Dialect) {
 	p.observer.Came()
 	defer func() { p.observer.Left(seen) }()
 	a := p.onRecord(c, d, p.answer(c, d))
+	seen.Request = c.Meta.Request // of a flood, that of the count
 	seen.Route, seen.Status, seen.Took = c.Meta.Details.Route, a.Status, time.Since(came)
 	p.send(c, a)
 	p.logged(c, seen)

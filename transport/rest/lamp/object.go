@@ -230,11 +230,11 @@ func createResearcher(c *call) (rest.Answer, error) {
 		return rest.Answer{}, err
 	}
 	random := c.Bus.IDs(c.Meta)
-	id, err := drawID(random)
+	id, err := rest.DrawID(random, registry.Researcher)
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	study, err := drawID(random)
+	study, err := rest.DrawID(random, registry.Study)
 	if err != nil {
 		return rest.Answer{}, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"strandline/domain/rawjson"
 	"strandline/domain/registry"
+	"strandline/transport/rest"
 )
 
 // renotify gives each entry of an updated schedule fresh notification_ids: one, or one for each custom_time of a custom
@@ -16,7 +17,7 @@ func (c *call) renotify(attributes registry.Attributes) error {
 	}
 	random := c.Bus.IDs(c.Meta)
 	draw := func() (uint64, error) {
-		n, err := drawNumber(random, 1_000_000)
+		n, err := rest.DrawNumber(random, 1_000_000)
 		return n + 1, err
 	}
 	renewed := []byte{'['}

@@ -47,7 +47,7 @@ func seed(ctx context.Context, bus *commands.Bus, keys rest.Hasher, kind registr
 		return err
 	}
 	meta := commands.Meta{Request: domain.ID(request), Dialect: "system", IdempotencyKey: "seed " + string(kind) + " " + name}
-	_, err = bus.Do(ctx, bus.System(), meta, registry.Add{Key: specKey(keys, name), Kind: kind, ID: name})
+	_, err = bus.Do(ctx, bus.System(), meta, registry.Add{Key: rest.SpecKey(keys, name), Kind: kind, ID: name})
 	if errors.Is(err, registry.ErrExists) {
 		return nil
 	}

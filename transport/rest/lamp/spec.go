@@ -1,7 +1,6 @@
 package lamp
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -10,12 +9,6 @@ import (
 	"strandline/domain/registry"
 	"strandline/transport/rest"
 )
-
-// specKey is what stands for a specification in the name of its stream, since clients choose the names.
-func specKey(keys rest.Hasher, name string) string {
-	sum := keys.Hash("spec", name)
-	return hex.EncodeToString(sum[:])
-}
 
 // createSpec adds a specification under the name in its body.
 func createSpec(s *shape) func(*call) (rest.Answer, error) {
@@ -32,7 +25,7 @@ func createSpec(s *shape) func(*call) (rest.Answer, error) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		answer, err := c.do(registry.Add{Key: specKey(c.Keys, name), Kind: s.kind, ID: name, Attributes: attributes},
+		answer, err := c.do(registry.Add{Key: rest.SpecKey(c.Keys, name), Kind: s.kind, ID: name, Attributes: attributes},
 			c.Directory, c.Documents)
 		if errors.Is(err, registry.ErrExists) {
 			return rest.Answer{}, duplicateSpec[s.kind]
@@ -82,13 +75,13 @@ func updateSpec(s *shape) func(*call) (rest.Answer, error) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		return c.revise(specKey(c.Keys, c.id), attributes)
+		return c.revise(rest.SpecKey(c.Keys, c.id), attributes)
 	}
 }
 
 // removeSpec takes a specification away. Activities and sensors that refer to it stay as they are.
 func removeSpec(s *shape) func(*call) (rest.Answer, error) {
 	return func(c *call) (rest.Answer, error) {
-		return c.do(registry.Remove{Key: specKey(c.Keys, c.id), Kind: s.kind, ID: c.id}, c.Directory, c.Documents)
+		return c.do(registry.Remove{Key: rest.SpecKey(c.Keys, c.id), Kind: s.kind, ID: c.id}, c.Directory, c.Documents)
 	}
 }

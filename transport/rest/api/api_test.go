@@ -69,7 +69,7 @@ func (w *world) Check(_ context.Context, _ domain.Position, _, key, secret strin
 }
 
 func (w *world) Permit(p commands.Principal, verb policy.Verb, o policy.Object) (commands.Permit, error) {
-	if p.Root || verb == policy.OwnList || verb == policy.PayloadOpen && o.ID == "anna" && p.Origin == "anna" {
+	if p.Root || verb == policy.ServerView || verb == policy.OwnList && !p.Anonymous || verb == policy.PayloadOpen && o.ID == "anna" && p.Origin == "anna" {
 		return commands.Permit{}, nil
 	}
 	return commands.Permit{}, domain.ErrForbidden

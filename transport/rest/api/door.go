@@ -66,6 +66,7 @@ type Door struct {
 	Parts
 	router  *mux.Router
 	routes  map[*mux.Route]route
+	about   []byte // the OpenAPI document
 	streams chan struct{}
 	closing chan struct{}
 	stop    sync.Once
@@ -77,7 +78,9 @@ func New(parts Parts) *Door {
 		Parts: parts, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), routes: map[*mux.Route]route{},
 		streams: make(chan struct{}, mostStreams), closing: make(chan struct{}),
 	}
-	for _, r := range table() {
+	all := table()
+	d.about = newDocument(all).text()
+	for _, r := range all {
 		methods := []string{r.method}
 		if r.method == http.MethodGet {
 			methods = append(methods, http.MethodHead)

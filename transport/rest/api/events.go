@@ -22,7 +22,7 @@ func eventRoutes() []route {
 				{"limit", "integer", "at most so many events"},
 				{"follow", "boolean", "go on with events as they happen, as lines of JSON"},
 			},
-			lines: event{},
+			answer: eventPage{}, lines: event{},
 		}},
 	}
 }
@@ -51,6 +51,12 @@ type event struct {
 	Sentence    string          `json:"sentence"`
 }
 
+// eventPage is one page of events.
+type eventPage struct {
+	Events []event         `json:"events"`
+	Next   domain.Position `json:"next" about:"to be given as after, for the page that follows"`
+}
+
 // selection is which events are asked for.
 type selection struct {
 	after  domain.Position
@@ -74,10 +80,7 @@ func (c *call) events() (rest.Answer, error) {
 // page answers with one page. The position to read on after is always given, so that a caller can come back for more.
 func (c *call) page(s selection) (rest.Answer, error) {
 	s.limit = c.query.page()
-	page := struct {
-		Events []event         `json:"events"`
-		Next   domain.Position `json:"next"`
-	}{[]event{}, s.after}
+	page := eventPage{[]event{}, s.after}
 	scanned := 0
 	for r, err := range c.history(c.Context(), s.after) {
 		if err != nil {
@@ -102,7 +105,7 @@ func (c *call) stream(ctx context.Context, s selection, to *rest.Stream) (int, e
 	case c.streams <- struct{}{}:
 	default:
 		busy := &rest.BusyError{With: "streams of events", After: 10 * time.Second}
-		return 0, c.broken(ctx, busy, lines)
+		return 0, c.breakOff(ctx, busy, lines)
 	}
 	defer func() { <-c.streams }()
 	ctx, stop := c.untilStop(ctx)
@@ -114,7 +117,7 @@ func (c *call) stream(ctx context.Context, s selection, to *rest.Stream) (int, e
 func (c *call) write(ctx context.Context, s selection, to *rest.Stream, lines *json.Encoder) (rows int, err error) {
 	for r, err := range c.feed(ctx, s, to) {
 		if err != nil {
-			return rows, c.broken(ctx, err, lines)
+			return rows, c.breakOff(ctx, err, lines)
 		}
 		e, ok := c.shown(ctx, r)
 		if !ok {
@@ -130,11 +133,17 @@ func (c *call) write(ctx context.Context, s selection, to *rest.Stream, lines *j
 	return rows, nil
 }
 
-// broken tells the client that there would have been more, and why there is not.
-func (c *call) broken(ctx context.Context, err error, lines *json.Encoder) error {
+// broken is the last line of an answer that did not come to its end.
+type broken struct {
+	Error string `json:"error" about:"what went wrong, and what to do about it"`
+	Code  string `json:"code"`
+}
+
+// breakOff tells the client that there would have been more, and why there is not.
+func (c *call) breakOff(ctx context.Context, err error, lines *json.Encoder) error {
 	if ctx.Err() != nil {
 		return nil // the client has gone away, or the server stops
 	}
 	p := worded(err)
-	return errors.Join(err, lines.Encode(map[string]string{"error": p.Title + " " + p.Remedy}))
+	return errors.Join(err, lines.Encode(broken{p.Title + " " + p.Remedy, p.Code}))
 }

@@ -21,11 +21,12 @@ type operation struct {
 	summary string
 	about   string // what the summary leaves open, empty if that is nothing
 	query   []parameter
-	body    any    // a zero value of what is sent as JSON, nil for nothing
-	answer  any    // a zero value of what is answered, nil for nothing
-	status  int    // of success, 0 for 200
-	lines   any    // a zero value of what one line is, where the answer may come as lines of JSON too
-	media   string // of the answer, empty for JSON
+	headers []parameter // that are the route's own
+	body    any         // a zero value of what is sent as JSON, nil for nothing
+	answer  any         // a zero value of what is answered, nil for nothing
+	status  int         // of success, 0 for 200
+	lines   any         // a zero value of what one line is, where the answer may come as lines of JSON too
+	media   string      // of the answer, empty for JSON
 }
 
 // parameter is what may stand in a query. What is not declared is refused. Kinds are:
@@ -58,5 +59,5 @@ func (r route) open() bool { return r.verb == policy.ServerView }
 
 // table is every route of the dialect. Each file with handlers lists its own.
 func table() []route {
-	return slices.Concat(eventRoutes(), projectionRoutes())
+	return slices.Concat(aboutRoutes(), eventRoutes(), projectionRoutes())
 }

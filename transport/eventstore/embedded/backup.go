@@ -2,9 +2,13 @@ package embedded
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 
 	"strandline/domain"
 	"strandline/transport/files"
@@ -15,30 +19,44 @@ type linker interface {
 	LinkTo(dest files.System, from, to string) error
 }
 
-// Backup makes dest a copy of the log up to what is durable now, while appending goes on. Files that are there from an
-// earlier backup of this log are kept, so that only what is new is copied; on the same disk full segments are linked.
-// The copy has no index and gets another generation when it is opened: both as Open does it.
-func (s *Store) Backup(ctx context.Context, dest files.System) error {
+// Copy says what a backup of a log holds.
+type Copy struct {
+	Log      domain.ID       `json:"log"`      // whose it is
+	Position domain.Position `json:"position"` // of the last record
+	Events   uint64          `json:"events"`
+	Chain    string          `json:"chain"` // after the last record, in hexadecimal
+	Segments []CopiedFile    `json:"segments"`
+	Written  int64           `json:"-"` // bytes that had to be copied; the others were there, or are links
+}
+
+// CopiedFile is a file of a backup: its name, how much of it belongs to the backup, and the SHA-256 of that in hexadecimal.
+type CopiedFile struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// Backup makes dest a copy of the log up to what is durable now, while appending goes on. Files of an earlier backup of
+// this log, which was before, are kept, so that only what is new is copied; on the same disk full segments are linked.
+// What is new is read again and checked: checksums, positions and the hash chain. The copy has no index and gets another
+// generation when it is opened: both as Open does it. Unless it is nil, progress is told how many bytes are done of how many.
+func (s *Store) Backup(ctx context.Context, dest files.System, before Copy, progress func(done, total int64)) (Copy, error) {
 	if err := s.usable(ctx); err != nil {
-		return err
+		return Copy{}, err
 	}
-	upTo := s.watermark()
+	b := backup{Store: s, dest: dest, upTo: s.watermark(), known: map[string]CopiedFile{}, progress: progress}
+	for _, f := range before.Segments {
+		b.known[f.Name] = f
+	}
 	if err := s.prepareBackup(dest); err != nil {
-		return fmt.Errorf("back up the log: %w", err)
+		return Copy{}, fmt.Errorf("back up the log: %w", err)
 	}
-	list := s.segments.all()
-	for n, g := range list {
-		if g.first > upTo {
-			break
-		}
-		last := n == len(list)-1 || list[n+1].first > upTo
-		if err := s.backUp(ctx, dest, g, upTo, last); err != nil {
-			return fmt.Errorf("back up %s: %w", g.name(), err)
-		}
+	if err := b.run(ctx); err != nil {
+		return Copy{}, fmt.Errorf("back up the log: %w", err)
 	}
 	m := s.manifest
 	m.Unsafe = false
-	return finishCopy(dest, m)
+	return b.made, finishCopy(dest, m)
 }
 
 // prepareBackup makes the folders of a copy, or refuses a place that holds something else.
@@ -67,33 +85,145 @@ func finishCopy(dest files.System, m manifest) error {
 	return m.write(dest)
 }
 
-// backUp brings one segment to dest. The last one is always copied, since whoever opens the copy writes to it.
-func (s *Store) backUp(ctx context.Context, dest files.System, g *segment, upTo uint64, last bool) error {
+// backup is one on its way.
+type backup struct {
+	*Store
+	dest        files.System
+	upTo        uint64
+	known       map[string]CopiedFile // what an earlier backup has checked
+	made        Copy
+	done, total int64
+	progress    func(done, total int64)
+}
+
+// piece is a segment as far as it belongs to a backup.
+type piece struct {
+	*segment
+	size int64
+	last bool // it is always copied, never linked, since whoever opens the copy writes to it
+}
+
+func (b *backup) run(ctx context.Context) error {
+	pieces, err := b.pieces()
+	if err != nil {
+		return err
+	}
+	b.made = Copy{Log: b.manifest.ID, Position: positionOf(b.upTo), Events: b.upTo, Chain: hex.EncodeToString(make([]byte, sha256.Size))}
+	for _, p := range pieces {
+		if err := b.bring(ctx, p); err != nil {
+			return fmt.Errorf("%s: %w", p.name(), err)
+		}
+	}
+	return nil
+}
+
+// pieces lists what belongs to the backup.
+func (b *backup) pieces() (pieces []piece, err error) {
+	list := b.segments.all()
+	for n, g := range list {
+		if g.first > b.upTo {
+			break
+		}
+		p := piece{segment: g, last: n == len(list)-1 || list[n+1].first > b.upTo}
+		if p.size, err = b.sizeOf(g); err != nil {
+			return nil, err
+		}
+		b.total += p.size
+		pieces = append(pieces, p)
+	}
+	return pieces, nil
+}
+
+// sizeOf is where a segment's last record of the backup ends.
+func (b *backup) sizeOf(g *segment) (int64, error) {
+	last := b.upTo
 	if full := g.last.Load(); full > 0 {
-		upTo = min(upTo, full)
+		last = min(last, full)
 	}
-	f, err := s.segments.acquire(g)
+	offsets, err := b.offsetsOf(g)
+	if err != nil {
+		return 0, err
+	}
+	_, size, _, err := offsets.span(last, last, 0)
+	return size, err
+}
+
+// bring brings one segment to dest, unless it is there.
+func (b *backup) bring(ctx context.Context, p piece) error {
+	there, err := hasAtLeast(b.dest, p.name(), p.size)
 	if err != nil {
 		return err
 	}
-	defer s.segments.release(g)
-	offsets, err := s.offsetsOf(g)
+	if known, ok := b.known[p.name()]; ok && there && known.Size == p.size && !p.last {
+		b.advance(p.size)
+		b.made.Segments = append(b.made.Segments, known)
+		return nil
+	}
+	sum, err := b.copy(ctx, p, there && !p.last)
 	if err != nil {
 		return err
 	}
-	_, size, _, err := offsets.span(upTo, upTo, 0)
+	b.made.Segments = append(b.made.Segments, CopiedFile{p.name(), p.size, sum})
+	return b.check(p)
+}
+
+// copy copies or links a segment, unless what is there already turns out to be the same, and returns its checksum.
+func (b *backup) copy(ctx context.Context, p piece, there bool) (sum string, err error) {
+	f, err := b.segments.acquire(p.segment)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if !last {
-		if there, err := hasAtLeast(dest, g.name(), size); there || err != nil {
-			return err
+	defer b.segments.release(p.segment)
+	if there || b.link(p) {
+		if sum, err = sumOf(ctx, f, p.size); err != nil {
+			return "", err
 		}
-		if l, ok := s.sys.(linker); ok && l.LinkTo(dest, g.name(), g.name()) == nil {
-			return nil
+		if same, err := b.holds(ctx, p, sum); same || err != nil {
+			b.advance(p.size)
+			return sum, err
 		}
 	}
-	return copyTo(ctx, f, size, dest, g.name())
+	b.made.Written += p.size
+	return copyTo(ctx, f, p.size, b.dest, p.name(), b.advance)
+}
+
+// link gives a full segment a second name in dest, if that is on the same disk.
+func (b *backup) link(p piece) bool {
+	l, ok := b.sys.(linker)
+	return ok && !p.last && l.LinkTo(b.dest, p.name(), p.name()) == nil
+}
+
+// holds tells whether the segment in dest has a checksum.
+func (b *backup) holds(ctx context.Context, p piece, sum string) (bool, error) {
+	f, err := b.dest.Open(p.name(), false)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	there, err := sumOf(ctx, f, p.size)
+	return there == sum, err
+}
+
+// check goes through the copy of a segment, group by group.
+func (b *backup) check(p piece) error {
+	f, err := b.dest.Open(p.name(), false)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := &walker{window: window{file: f, limit: p.size}, id: b.manifest.ID, next: p.first}
+	if _, _, bad := w.all(p.segment, func(visited) {}); !errors.Is(bad, errEnd) {
+		return damaged(p.segment, w.next, b.upTo, w.offset, fmt.Errorf("the copy is not good: %w", bad))
+	}
+	b.made.Chain = hex.EncodeToString(w.chain[:])
+	return nil
+}
+
+func (b *backup) advance(bytes int64) {
+	b.done += bytes
+	if b.progress != nil {
+		b.progress(b.done, b.total)
+	}
 }
 
 // hasAtLeast tells whether a file of at least size bytes is there.
@@ -110,70 +240,122 @@ func hasAtLeast(sys files.System, name string, size int64) (bool, error) {
 	return err == nil && has >= size, err
 }
 
-// copyTo makes a durable copy of the first size bytes of a file.
-func copyTo(ctx context.Context, from files.File, size int64, dest files.System, name string) error {
-	to, err := remake(dest, name+newSuffix)
-	if err != nil {
-		return err
-	}
-	defer to.Close()
-	buf := make([]byte, windowSize)
+// sumOf is the checksum of the first size bytes of a file.
+func sumOf(ctx context.Context, f files.File, size int64) (string, error) {
+	h := sha256.New()
+	err := pieceByPiece(ctx, f, size, func(_ int64, b []byte) error { h.Write(b); return nil })
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// pieceByPiece reads the first size bytes of a file.
+func pieceByPiece(ctx context.Context, f files.File, size int64, visit func(at int64, b []byte) error) error {
+	buf := make([]byte, min(windowSize, size))
 	for at := int64(0); at < size; at += windowSize {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		b := buf[:min(windowSize, size-at)]
-		if _, err := from.ReadAt(b, at); err != nil {
+		if _, err := f.ReadAt(b, at); err != nil {
 			return err
 		}
+		if err := visit(at, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncEvery is how much is copied before it is synced, so that the log's own syncs never wait for much.
+const syncEvery = 4 * windowSize
+
+// copyTo makes a durable copy of the first size bytes of a file, and returns their checksum.
+func copyTo(ctx context.Context, from files.File, size int64, dest files.System, name string, done func(bytes int64)) (string, error) {
+	to, err := remake(dest, name+newSuffix)
+	if err != nil {
+		return "", err
+	}
+	defer to.Close()
+	h := sha256.New()
+	err = pieceByPiece(ctx, from, size, func(at int64, b []byte) error {
+		h.Write(b)
 		if _, err := to.WriteAt(b, at); err != nil {
 			return err
 		}
+		done(int64(len(b)))
+		if next := at + int64(len(b)); next%syncEvery == 0 && next < size {
+			return to.Sync()
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
 	}
 	if err := to.Sync(); err != nil {
-		return err
+		return "", err
 	}
-	return dest.Rename(name+newSuffix, name)
+	return hex.EncodeToString(h.Sum(nil)), dest.Rename(name+newSuffix, name)
 }
 
-// Restore makes an empty folder a log from a backup. When it is opened it gets another generation, so that all who have
-// followed the old one notice that time went back.
-func Restore(ctx context.Context, backup, dest files.System) error {
-	m, err := readManifest(backup)
-	if err != nil {
+// Restore makes an empty folder a log from a backup, if every byte of that is as it was copied. When it is opened it gets
+// another generation, so that all who have followed the old one notice that time went back. Unless it is nil, progress is
+// told how many bytes are done of how many.
+func Restore(ctx context.Context, from files.System, c Copy, dest files.System, progress func(done, total int64)) error {
+	if err := restore(ctx, from, c, dest, progress); err != nil {
 		return fmt.Errorf("restore the log: %w", err)
+	}
+	return nil
+}
+
+func restore(ctx context.Context, from files.System, c Copy, dest files.System, progress func(done, total int64)) error {
+	m, err := readManifest(from)
+	if err != nil {
+		return err
+	}
+	if m.ID != c.Log {
+		return fmt.Errorf("%w: %s is that of another log", domain.ErrDamaged, manifestName)
 	}
 	names, err := dest.List(".")
 	if err != nil {
-		return fmt.Errorf("restore the log: %w", err)
+		return err
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("%w: a log is restored into an empty folder only", domain.ErrRejected)
 	}
-	list, err := listSegments(backup)
-	if err != nil {
-		return fmt.Errorf("restore the log: %w", err)
-	}
 	if err := makeFolders(dest); err != nil {
-		return fmt.Errorf("restore the log: %w", err)
+		return err
 	}
-	for _, g := range list {
-		if err := restoreSegment(ctx, backup, dest, g.name()); err != nil {
-			return fmt.Errorf("restore %s: %w", g.name(), err)
+	var done, total int64
+	for _, f := range c.Segments {
+		total += f.Size
+	}
+	advance := func(bytes int64) {
+		if done += bytes; progress != nil {
+			progress(done, total)
+		}
+	}
+	for _, f := range c.Segments {
+		if err := restoreFile(ctx, from, f, dest, advance); err != nil {
+			return err
 		}
 	}
 	return finishCopy(dest, m)
 }
 
-func restoreSegment(ctx context.Context, backup, dest files.System, name string) error {
-	f, err := backup.Open(name, false)
+func restoreFile(ctx context.Context, from files.System, c CopiedFile, dest files.System, done func(bytes int64)) error {
+	if path.Dir(c.Name) != segmentFolder || !strings.HasSuffix(c.Name, segmentSuffix) {
+		return fmt.Errorf("%w: %q is no segment", domain.ErrDamaged, c.Name)
+	}
+	if there, err := hasAtLeast(from, c.Name, c.Size); err != nil || !there {
+		return errors.Join(err, fmt.Errorf("%w: %s is missing in the backup, or too short", domain.ErrDamaged, c.Name))
+	}
+	f, err := from.Open(c.Name, false)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return err
+	sum, err := copyTo(ctx, f, c.Size, dest, c.Name, done)
+	if err == nil && sum != c.SHA256 {
+		err = fmt.Errorf("%w: %s is not as it was copied to the backup", domain.ErrDamaged, c.Name)
 	}
-	return copyTo(ctx, f, size, dest, name)
+	return err
 }

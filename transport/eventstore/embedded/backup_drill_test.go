@@ -27,7 +27,7 @@ func TestBackupUnderLoad(t *testing.T) {
 		})
 		for range 3 { // an incremental one meets what the one before left
 			dest.CrashAt(1 + rng.IntN(int(2*life+10)))
-			if err := store.Backup(t.Context(), dest); err == nil && dest.Crashed() {
+			if _, err := store.Backup(t.Context(), dest, embedded.Copy{}, nil); err == nil && dest.Crashed() {
 				y.violation(t, "a backup that lost its power succeeded")
 			}
 			dest = dest.Restart(uint64(life))
@@ -43,7 +43,8 @@ func TestBackupUnderLoad(t *testing.T) {
 func (y *tally) restores(t *testing.T, store *embedded.Store, dest *faultfs.FS, ledger *ledger) {
 	t.Helper()
 	before := ledger.copy()
-	if err := store.Backup(t.Context(), dest); err != nil {
+	made, err := store.Backup(t.Context(), dest, embedded.Copy{}, nil)
+	if err != nil {
 		y.violation(t, "backup: %v", err)
 		return
 	}
@@ -53,7 +54,7 @@ func (y *tally) restores(t *testing.T, store *embedded.Store, dest *faultfs.FS, 
 		}
 	}
 	folder := faultfs.New(1)
-	if err := embedded.Restore(t.Context(), dest, folder); err != nil {
+	if err := embedded.Restore(t.Context(), dest, made, folder, nil); err != nil {
 		y.violation(t, "restore: %v", err)
 		return
 	}

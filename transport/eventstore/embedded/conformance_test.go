@@ -85,10 +85,11 @@ func (b *bench) kill() commands.EventStore {
 func (b *bench) restore() commands.EventStore {
 	b.t.Helper()
 	backup, restored := faultfs.New(2), faultfs.New(3)
-	if err := b.store.Backup(b.t.Context(), backup); err != nil {
+	made, err := b.store.Backup(b.t.Context(), backup, embedded.Copy{}, nil)
+	if err != nil {
 		b.t.Fatalf("back up: %v", err)
 	}
-	if err := embedded.Restore(b.t.Context(), backup, restored); err != nil {
+	if err := embedded.Restore(b.t.Context(), backup, made, restored, nil); err != nil {
 		b.t.Fatalf("restore: %v", err)
 	}
 	store := open(b.t, restored, b.opt)

@@ -25,12 +25,13 @@ import (
 // node is a server without its listeners: the storage, what keeps the read models up to date, and the doors.
 type node struct {
 	*storage
-	bus    *commands.Bus
-	runner *projections.Runner
-	native *api.Door
-	http   http.Handler
-	fresh  bool // the data folder was empty
-	root   credential
+	bus       *commands.Bus
+	runner    *projections.Runner
+	native    *api.Door
+	http      http.Handler
+	operators paths // what operators ask for, who are not on the record
+	fresh     bool  // the data folder was empty
+	root      credential
 
 	pipeline *rest.Pipeline
 	stop     context.CancelFunc // of the runner and of rebuilds
@@ -66,16 +67,16 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 	if err := n.seed(ctx, dir, env); err != nil {
 		return err
 	}
-	n.doors(running, log)
+	n.doors(running, dir, log)
 	n.catchUpSoon(ctx)
 	return nil
 }
 
 // doors puts the dialects together.
-func (n *node) doors(running context.Context, log *slog.Logger) {
+func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
-	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log))
-	checker := signin.New(n.directory, n.keys)
+	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log), rest.WithObserver(n.metrics))
+	checker := signin.New(n.directory, n.keys, signin.WithObserver(n.metrics.SignedIn))
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},
@@ -87,11 +88,11 @@ func (n *node) doors(running context.Context, log *slog.Logger) {
 	n.http = rest.Switch{
 		Segments: map[string]http.Handler{
 			"strandline": n.pipeline.Handler(n.native),
-			"livez":      http.HandlerFunc(alive),
-			"readyz":     http.HandlerFunc(n.ready),
 		},
 		Default: n.pipeline.Handler(clients),
 	}
+	n.operators = operators(newVitals(n, dir), n.metrics)
+	n.http = n.operators.guarded().before(n.http)
 }
 
 // catchUp waits until a read model has applied all that the log holds.
@@ -141,39 +142,6 @@ func (n *node) close() error {
 	n.stop()
 	n.running.Wait()
 	return n.storage.close()
-}
-
-// alive answers probes that ask whether the process runs.
-func alive(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{"alive":true}` + "\n")) // a probe that has gone away needs no answer
-}
-
-// ready answers probes that ask whether requests will be served, and names the part that keeps them from it.
-func (n *node) ready(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	answer := `{"ready":true}`
-	if part := n.unready(r.Context()); part != "" {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		answer = fmt.Sprintf(`{"ready":false,"part":%q}`, part)
-	}
-	_, _ = w.Write([]byte(answer + "\n")) // a probe that has gone away needs no answer
-}
-
-func (n *node) unready(ctx context.Context) string {
-	if n.log.Err() != nil {
-		return "log"
-	}
-	all, err := n.runner.Status(ctx, time.Now())
-	if err != nil {
-		return "projections"
-	}
-	for _, s := range all {
-		if s.Stalled != "" || s.Lag > 10*time.Second {
-			return s.Name
-		}
-	}
-	return ""
 }
 
 // rebuilder is the projections as the native API asks for them.

@@ -22,6 +22,7 @@ import (
 // Bounds on what clients may hold (decision 27). Bodies have bounds of their own, in transport/rest.
 const (
 	mostConnections   = 8192
+	mostOperators     = 64
 	headerTime        = 10 * time.Second
 	requestTime       = 2 * time.Minute // of a request whose handler sets no deadline of its own
 	idleTime          = 2 * time.Minute
@@ -38,6 +39,7 @@ type serve struct {
 	listenTLS  string
 	certFile   string
 	keyFile    string
+	metrics    string
 	durability string
 	demo       bool
 }
@@ -72,6 +74,8 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.listenTLS, "listen-tls", "", "address of HTTPS; :0 picks a port (default: none)")
 	flags.StringVar(&o.certFile, "tls-cert", "", "certificate of HTTPS (default: one signed by the authority in DIR/tls/ca.pem)")
 	flags.StringVar(&o.keyFile, "tls-key", "", "private key of --tls-cert")
+	flags.StringVar(&o.metrics, "metrics-listen", "",
+		"address of plain HTTP for /metrics, /livez and /readyz alone, without credentials: for a network of operators (default: none; --listen shows /metrics to this machine)")
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
 	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
 	flags.String(configFlag, "", "YAML file with settings (default: none)")
@@ -119,9 +123,10 @@ func (o *serve) check(log *slog.Logger) error {
 // speaks when it first serves, and HTTP/2 is spoken over TLS only.
 type socket struct {
 	net.Listener
-	url    string
-	server *http.Server
-	tls    bool
+	url       string
+	server    *http.Server
+	tls       bool
+	operators bool // it serves probes and metrics, and nothing else
 }
 
 func newSocket(l net.Listener, config *tls.Config) *socket {
@@ -141,15 +146,19 @@ func newSocket(l net.Listener, config *tls.Config) *socket {
 }
 
 // serve answers requests until the server is stopped.
-func (s *socket) serve(handler http.Handler, places chan struct{}) error {
-	s.server.Handler = handler
+func (s *socket) serve(n *node, places chan struct{}) error {
+	s.server.Handler = n.http
+	if s.operators {
+		s.server.Handler = n.operators.before(http.NotFoundHandler())
+		places = make(chan struct{}, mostOperators) // also while there is no room for clients
+	}
 	if s.tls {
 		return s.server.ServeTLS(capConnections(s.Listener, places), "", "")
 	}
 	return s.server.Serve(capConnections(s.Listener, places))
 }
 
-// sockets are all that a node listens on, plain HTTP first.
+// sockets are all that a node listens on, plain HTTP first, that of operators last.
 type sockets []*socket
 
 // open takes the addresses, so that a port in use is found before anything else happens.
@@ -159,15 +168,31 @@ func (o *serve) open() (all sockets, err error) {
 		return nil, err
 	}
 	all = sockets{newSocket(plain, nil)}
-	if o.listenTLS == "" {
-		return all, nil
+	for _, more := range []struct {
+		address string
+		open    func() (*socket, error)
+	}{{o.listenTLS, o.openTLS}, {o.metrics, o.openMetrics}} {
+		if more.address == "" {
+			continue
+		}
+		s, err := more.open()
+		if err != nil {
+			all.close()
+			return nil, err
+		}
+		all = append(all, s)
 	}
-	encrypted, err := o.openTLS()
+	return all, nil
+}
+
+func (o *serve) openMetrics() (*socket, error) {
+	l, err := listen("--metrics-listen", o.metrics)
 	if err != nil {
-		all.close()
 		return nil, err
 	}
-	return append(all, encrypted), nil
+	s := newSocket(l, nil)
+	s.operators = true
+	return s, nil
 }
 
 func (o *serve) openTLS() (*socket, error) {
@@ -188,7 +213,9 @@ func (o *serve) openTLS() (*socket, error) {
 
 func (all sockets) urls() (urls []string) {
 	for _, s := range all {
-		urls = append(urls, s.url)
+		if !s.operators {
+			urls = append(urls, s.url)
+		}
 	}
 	return urls
 }
@@ -205,7 +232,10 @@ func (all sockets) close() {
 func (o *serve) serve(ctx context.Context, n *node, all sockets, io streams, log *slog.Logger) error {
 	places, ended := make(chan struct{}, mostConnections), make(chan error, len(all))
 	for _, s := range all {
-		go func() { ended <- s.serve(n.http, places) }()
+		go func() { ended <- s.serve(n, places) }()
+	}
+	if last := all[len(all)-1]; last.operators {
+		log.Info("metrics are served", "url", last.url+"/metrics")
 	}
 	debug.FreeOSMemory() // what starting took is not needed for serving
 	if _, err := fmt.Fprintln(io.out, "ready", strings.Join(all.urls(), " ")); err != nil {

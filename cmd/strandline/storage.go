@@ -19,6 +19,7 @@ import (
 	"strandline/transport/eventstore/embedded"
 	"strandline/transport/files"
 	"strandline/transport/keys"
+	"strandline/transport/metrics"
 	"strandline/transport/zstd"
 )
 
@@ -32,6 +33,7 @@ type storage struct {
 	series    *readmodels.DB
 	audit     *readmodels.DB
 	models    []projections.Model
+	metrics   *metrics.Metrics // of the log at first, then of all that a node does
 }
 
 // truth is where a data folder keeps what cannot be made again: the file systems of the log and of the keys, which the
@@ -61,7 +63,8 @@ func (t *truth) onDisk(dir string) (err error) {
 
 // openStorageOn is openStorage with the log and the keys in t.
 func openStorageOn(t truth, dir string, log *slog.Logger) (*storage, error) {
-	s := &storage{}
+	s := &storage{metrics: metrics.New(version())}
+	t.options.Observer = s.metrics
 	if err := s.open(t, dir, log); err != nil {
 		return nil, exitWith(exitData, errors.Join(fmt.Errorf("data folder %s: %w", dir, err), s.closeModels(), s.close()))
 	}

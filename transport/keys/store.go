@@ -219,6 +219,13 @@ func (s *Store) fail(err error) error {
 	return s.failed
 }
 
+// Err says why no more keys can be made, nil if they can.
+func (s *Store) Err() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.failed
+}
+
 // Close marks all that was written as durable and lets go of the files.
 func (s *Store) Close() error {
 	s.writing.Lock()

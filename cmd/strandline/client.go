@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,10 +23,12 @@ type connection struct {
 	url            string
 	credentialFile string
 	authority      string
+	command        *cobra.Command // whose flags they are
 }
 
 // flags adds the flags of a connection to a command.
 func (o *connection) flags(c *cobra.Command) {
+	o.command = c
 	c.Flags().StringVar(&o.url, "url", "http://127.0.0.1:8080", "address of the server")
 	c.Flags().StringVar(&o.credentialFile, "credential-file", "",
 		"file with the credential to use, as {\"access_key\",\"secret_key\"} (default: STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY or STRANDLINE_SECRET_KEY_FILE)")
@@ -37,6 +40,7 @@ type client struct {
 	base       string
 	credential credential
 	http       *http.Client
+	notes      io.Writer // where it says that it waits, nil for nowhere
 }
 
 // open makes the client that the flags and the environment describe.
@@ -53,8 +57,12 @@ func (o *connection) open(env lookup) (*client, error) {
 	if transport.TLSClientConfig, err = trusting(o.authority); err != nil {
 		return nil, err
 	}
-	return &client{strings.TrimRight(o.url, "/"), who, &http.Client{Transport: transport}}, nil
+	asking := &http.Client{Transport: transport, CheckRedirect: stay}
+	return &client{strings.TrimRight(o.url, "/"), who, asking, o.command.ErrOrStderr()}, nil
 }
+
+// stay follows no redirection: a secret goes only where it was sent.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (o *connection) credential(env lookup) (credential, error) {
 	if o.credentialFile != "" {
@@ -90,58 +98,58 @@ func trusting(file string) (*tls.Config, error) {
 // do sends a request and returns the body of a successful answer, to be closed by the caller. A body that is not nil is
 // sent as JSON.
 func (c *client) do(ctx context.Context, method, path string, body any, accept string) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	answer, err := c.answer(ctx, method, path, body, accept)
 	if err != nil {
 		return nil, err
 	}
+	return answer.Body, nil
+}
+
+// answer is do with all that the server answered. What changes nothing is asked again while the server is busy.
+func (c *client) answer(ctx context.Context, method, path string, body any, accept string) (*http.Response, error) {
+	var text []byte
 	if body != nil {
-		if err := setBody(r, body); err != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
 			return nil, err
 		}
+	}
+	var waited patience
+	for {
+		answer, err := c.send(ctx, method, path, text, accept)
+		if err != nil {
+			return nil, err
+		}
+		if answer.StatusCode < 300 {
+			return answer, nil
+		}
+		wait, ok := waited.again(answer)
+		if method != http.MethodGet || !ok {
+			defer answer.Body.Close()
+			return nil, c.refusal(answer)
+		}
+		answer.Body.Close()
+		if err := c.wait(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// send sends a request once.
+func (c *client) send(ctx context.Context, method, path string, text []byte, accept string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	if text != nil {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	r.SetBasicAuth(c.credential.AccessKey, c.credential.SecretKey)
 	r.Header.Set("Accept", accept)
 	r.Header.Set("User-Agent", "strandline/"+version())
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("no answer from %s: %w; is the server running there?", c.base, errors.Unwrap(err))
+		return nil, c.unreachable(ctx, err)
 	}
-	if answer.StatusCode >= 300 {
-		defer answer.Body.Close()
-		return nil, refusal(answer)
-	}
-	return answer.Body, nil
-}
-
-func setBody(r *http.Request, body any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	r.Body = io.NopCloser(strings.NewReader(string(text)))
-	r.ContentLength = int64(len(text))
-	r.Header.Set("Content-Type", "application/json")
-	return nil
-}
-
-// problem is how the native API and, in its second half, the LAMP dialect say that they refuse.
-type problem struct {
-	Title  string `json:"title"`
-	Detail string `json:"detail"`
-	Remedy string `json:"remedy"`
-	Error  string `json:"error"`
-}
-
-// refusal is the error that an answer stands for.
-func refusal(answer *http.Response) error {
-	var p problem
-	// A body that is not JSON has nothing more to tell than the status.
-	_ = json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&p)
-	text := "the server answered " + answer.Status
-	for _, more := range []string{p.Error, p.Title, p.Detail, p.Remedy} {
-		if more != "" {
-			text += "; " + more
-		}
-	}
-	return exitWith(exitRefused, errors.New(text))
+	return answer, nil
 }

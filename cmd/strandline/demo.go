@@ -101,7 +101,7 @@ func (f *filling) participant(ctx context.Context, study, survey string, n int) 
 	f.put(ctx, "/type/"+id+"/attachment/lamp.name/me", fmt.Sprintf("Participant %d", n))
 	administrator := f.client
 	defer func() { f.client = administrator }()
-	f.client = &client{administrator.base, l.credential, administrator.http} // its data are its own to send
+	f.client = &client{base: administrator.base, credential: l.credential, http: administrator.http} // its data are its own to send
 	today := time.Now().UTC().Truncate(24 * time.Hour).UnixMilli()
 	for day := range demoDays {
 		begin := today - int64(demoDays-day)*dayMillis

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,117 +10,129 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"strandline/domain/codec"
 )
 
 func newLog(env lookup, io streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "log",
 		Short:   "Read the log of events of a running server",
-		Example: "  strandline log tail --url http://127.0.0.1:8080 --credential-file data/root-credential.json",
+		Example: "  strandline log tail --credential-file data/root-credential.json",
 		Args:    knownCommand,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newTail(env, io))
+	c.AddCommand(newTail(env, io), newShow(env, io), newFind(env, io), newStats(env, io))
 	return c
 }
 
-// tail holds the flags of `log tail`.
-type tail struct {
-	connection
-	after  string
-	limit  int
-	follow bool
-	json   bool
-}
-
-func newTail(env lookup, io streams) *cobra.Command {
-	var o tail
-	c := &cobra.Command{
-		Use:   "tail",
-		Short: "Print each event as a sentence",
-		Long: `Print each event as a sentence: its position, its time, and what happened. What a caller may not open is
-left out; what can never be opened again is shown as sealed. Reading the log is itself on the record.`,
-		Example: `  strandline log tail --url http://127.0.0.1:8080 --credential-file data/root-credential.json
-  strandline log tail --after 1f --follow --json`,
-		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), env, io) },
-	}
-	o.flags(c)
-	c.Flags().StringVar(&o.after, "after", "", "begin after this position (default: at the start)")
-	c.Flags().IntVar(&o.limit, "limit", 0, "end after so many events (default: all)")
-	c.Flags().BoolVar(&o.follow, "follow", false, "go on with events as they happen, until interrupted")
-	c.Flags().BoolVar(&o.json, "json", false, "print each event as a line of JSON")
-	return c
-}
-
-func (o *tail) run(ctx context.Context, env lookup, io streams) error {
-	client, err := o.open(env)
-	if err != nil {
-		return err
-	}
-	body, err := client.do(ctx, "GET", "/strandline/v1/events?"+o.query().Encode(), nil, "application/x-ndjson")
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	err = o.print(body, io.out)
-	if ctx.Err() != nil {
-		return nil // interrupted, which is how following ends
-	}
-	return err
-}
-
-func (o *tail) query() url.Values {
-	q := url.Values{}
-	if o.after != "" {
-		q.Set("after", o.after)
-	}
-	if o.limit > 0 {
-		q.Set("limit", strconv.Itoa(o.limit))
-	}
-	if o.follow {
-		q.Set("follow", "true")
-	}
-	return q
-}
-
-// event is what a line of the answer holds, as far as it is printed.
+// event is what a line of the log holds, as far as people are shown it.
 type event struct {
-	Position string    `json:"position"`
-	Time     time.Time `json:"time"`
-	Sentence string    `json:"sentence"`
-	Error    string    `json:"error"` // the last line of an answer that broke off
+	Position    string          `json:"position"`
+	Stream      string          `json:"stream"`
+	Revision    uint64          `json:"revision"`
+	ID          string          `json:"id"`
+	Type        string          `json:"type"`
+	Version     int             `json:"version"`
+	Time        time.Time       `json:"time"`
+	Actor       string          `json:"actor"`
+	Credential  string          `json:"credential"`
+	APIKey      string          `json:"api_key"`
+	Subject     string          `json:"subject"`
+	Correlation string          `json:"correlation"`
+	Causation   string          `json:"causation"`
+	Command     string          `json:"command"`
+	Reason      string          `json:"reason"`
+	Data        json.RawMessage `json:"data"`
+	Sealed      bool            `json:"sealed"`
+	Sentence    string          `json:"sentence"`
 }
 
-// print turns lines of JSON into sentences.
-func (o *tail) print(from io.Reader, to io.Writer) error {
-	lines := bufio.NewReaderSize(from, 64<<10)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) && len(line) == 0 {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("the answer broke off: %w", err)
-		}
-		if err := o.printLine(line, to); err != nil {
-			return err
-		}
-	}
-}
-
-func (o *tail) printLine(line []byte, to io.Writer) error {
-	var e event
+// readEvent reads a line of the log.
+func readEvent(line []byte) (e event, err error) {
 	if err := json.Unmarshal(line, &e); err != nil {
-		return fmt.Errorf("the server sent a line that is not an event: %w", err)
+		return e, notAsExpected(err)
 	}
-	if e.Error != "" {
-		return errors.New("the server could not go on: " + e.Error)
+	if e.Position == "" {
+		return e, notAsExpected(errors.New("an event without a position"))
 	}
-	if o.json {
-		_, err := to.Write(line)
+	return e, nil
+}
+
+// printEvent prints a line of the log in the form that was asked for.
+func (o *output) printEvent(to io.Writer, p paint, line []byte) error {
+	if done, err := o.raw(to, line); done {
 		return err
 	}
-	_, err := fmt.Fprintf(to, "%s  %s  %s\n", e.Position, e.Time.UTC().Format("2006-01-02 15:04:05.000"), e.Sentence)
+	e, err := readEvent(line)
+	if err != nil {
+		return err
+	}
+	colour := colourNone
+	if e.Type == "access.refused" {
+		colour = colourRed
+	}
+	_, err = fmt.Fprintf(to, "%s  %s  %s\n", p.faint(visible(e.Position)), p.faint(clockTime(e.Time)), p.with(colour, visible(e.Sentence)))
 	return err
 }
+
+// filter holds the flags that select events.
+type filter struct {
+	stream, kind, subject, actor, correlation, from, to string
+}
+
+func (f *filter) flags(c *cobra.Command) {
+	c.Flags().StringVar(&f.stream, "stream", "", "only events of this stream")
+	c.Flags().StringVar(&f.kind, "type", "", "only events of this type, such as study.added")
+	c.Flags().StringVar(&f.subject, "subject", "", "only events about this person or thing")
+	c.Flags().StringVar(&f.actor, "actor", "", "only what this id did; also root, system, anonymous")
+	c.Flags().StringVar(&f.correlation, "correlation", "", "only what the request with this id led to")
+	c.Flags().StringVar(&f.from, "from", "", "only events from this time on: "+momentHelp)
+	c.Flags().StringVar(&f.to, "to", "", "only events before this time")
+	// The flag is of this command, so that it can be completed.
+	_ = c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(eventTypes(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// eventTypes names the types of events that this program knows.
+func eventTypes() (names []cobra.Completion) {
+	for _, t := range codec.Types() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// query is what the server is asked to select by.
+func (f *filter) query(now time.Time) (url.Values, error) {
+	from, err := moment("from", f.from, now)
+	if err != nil {
+		return nil, err
+	}
+	to, err := moment("to", f.to, now)
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{}
+	for name, value := range map[string]string{
+		"stream": f.stream, "type": f.kind, "subject": f.subject, "actor": f.actor, "correlation": f.correlation, "from": from, "to": to,
+	} {
+		pick(q, name, value)
+	}
+	return q, nil
+}
+
+// pick adds a value to a query, unless it is empty.
+func pick(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}
+
+// setLimit adds a limit to a query; 0 is none.
+func setLimit(q url.Values, limit int) {
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+}
+
+// eventsPath is where events are asked for.
+func eventsPath(q url.Values) string { return "/strandline/v1/events?" + q.Encode() }

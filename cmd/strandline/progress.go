@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"strandline/domain"
 )
 
 // How long something may take in silence, and how often progress is shown after that.
@@ -17,14 +19,17 @@ const (
 type progress struct {
 	to   io.Writer
 	what string
+	live bool // to is a terminal, where progress stays on one line
 
 	mu          sync.Mutex
 	begun, last time.Time
+	shown       bool // a line stands on the terminal that the next one covers
 }
 
 func newProgress(to io.Writer, what string) *progress {
 	now := time.Now()
-	return &progress{to: to, what: what, begun: now, last: now.Add(silence - interval)}
+	_, live := terminal(to)
+	return &progress{to: to, what: what, live: live, begun: now, last: now.Add(silence - interval)}
 }
 
 // reached shows the share of the way that has been gone, from 0 to 1, and reckons what remains at the speed so far.
@@ -42,7 +47,7 @@ func (p *progress) show(share float64, remaining time.Duration) {
 	defer p.mu.Unlock()
 	if now := time.Now(); now.Sub(p.last) >= interval {
 		p.last = now
-		fmt.Fprintf(p.to, "%s: %.0f %%, %s to go\n", p.what, 100*min(share, 1), max(0, remaining).Round(time.Second))
+		p.say("%s: %.0f %%, %s to go", p.what, 100*min(share, 1), max(0, remaining).Round(time.Second))
 	}
 }
 
@@ -51,6 +56,46 @@ func (p *progress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if taken := time.Since(p.begun); taken >= silence {
-		fmt.Fprintf(p.to, "%s: done in %s\n", p.what, taken.Round(100*time.Millisecond))
+		p.say("%s: done in %s", p.what, taken.Round(100*time.Millisecond))
+		p.end()
 	}
+}
+
+// lineWidth is how wide a line of progress is on a terminal, so that it covers the one before it.
+const lineWidth = 60
+
+// say shows a line, on a terminal in the place of the one before it.
+func (p *progress) say(format string, values ...any) {
+	line := fmt.Sprintf(format, values...)
+	if p.live {
+		fmt.Fprintf(p.to, "\r%-*s", lineWidth, line)
+		p.shown = true
+		return
+	}
+	fmt.Fprintln(p.to, line)
+}
+
+// end leaves a line that stays on the terminal.
+func (p *progress) end() {
+	if p.shown {
+		fmt.Fprintln(p.to)
+		p.shown = false
+	}
+}
+
+// stop ends the showing of what has not been done, or of which nothing needs to be said.
+func (p *progress) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+// at shows how far reading is that has come to a position of those up to head. Positions that this program cannot tell
+// apart, or a head that is not known, show nothing.
+func (p *progress) at(position string, head domain.Position) {
+	at, err := domain.ParsePosition(position)
+	if err != nil || head.Commit == 0 {
+		return
+	}
+	p.reached(float64(at.Commit) / float64(head.Commit))
 }

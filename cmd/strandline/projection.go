@@ -191,7 +191,7 @@ func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, 
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return errors.New("interrupted: the server goes on rebuilding; see 'strandline projection list'")
+			return exitWith(exitInterrupted, errors.New("interrupted: the server goes on rebuilding; see 'strandline projection list'"))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -22,6 +23,9 @@ const (
 	exitData    = 3
 	exitRefused = 4
 	exitStore   = 5
+
+	exitInterrupted = 128 + 2  // as shells have it for SIGINT
+	exitUnread      = 128 + 13 // and for SIGPIPE
 )
 
 const rootHelp = `Strandline keeps health data as one log of events: every write is a fact on disk before it is answered, and every
@@ -30,8 +34,13 @@ request is on the record.
 Every flag can be given as an environment variable: --listen-tls as STRANDLINE_LISTEN_TLS. The flag wins. What serve takes
 can be given in a file (--config), too; 'strandline config print' shows what that comes to.
 
-Exit codes: 0 done · 1 failed · 2 wrong use of flags or arguments · 3 the data folder cannot be used (missing, in use,
-damaged or newer) · 4 the server refused the request · 5 the event store failed while serving.`
+Answers go to standard output, everything else to standard error: messages, and progress of what takes over two seconds.
+With --json answers are lines of JSON, one object a line; short lists (projections, keys, grants, services) are one array.
+Colours are for terminals, and not with NO_COLOR.
+
+Exit codes: 0 done · 1 failed, or no answer · 2 wrong use of flags or arguments · 3 the data folder cannot be used
+(missing, in use, damaged or newer) · 4 the server refused the request · 5 the event store failed while serving ·
+130 interrupted (following and serving end so with 0) · 141 whoever read the output has gone away.`
 
 // exitError is an error that decides the exit code.
 type exitError struct {
@@ -61,18 +70,25 @@ func run(ctx context.Context, args []string, env environ, stdout, stderr io.Writ
 	root := newRoot(env, streams{stdout, stderr})
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
+	code := exitCode(err)
+	if code != exitDone && code != exitUnread {
+		fmt.Fprintf(stderr, "strandline: %s\n", visibleLines(err.Error()))
 	}
-	fmt.Fprintf(stderr, "strandline: %v\n", err)
-	return exitCode(err)
+	return code
 }
 
 // exitCode is the code that an error leads to.
 func exitCode(err error) int {
 	var exit *exitError
-	if errors.As(err, &exit) {
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &exit):
 		return exit.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, syscall.EPIPE):
+		return exitUnread
 	}
 	return exitFailed
 }
@@ -91,23 +107,16 @@ func newRoot(all environ, io streams) *cobra.Command {
 	}
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newServe(io), newLog(env, io), newProjection(env, io), newDemo(env, io), newConfig(io), newVersion(io))
+	root.AddCommand(
+		newServe(io), newDemo(env, io), newConfig(io),
+		newLog(env, io),
+		newProjection(env, io),
+		newVersion(env, io), newCompletion(io),
+	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, withSuggestion(c, err)) })
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return configure(c, all) }
+	withHelp(root)
 	return root
-}
-
-func newVersion(io streams) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  strandline version",
-		Args:    noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(io.out, "strandline", version())
-			return err
-		},
-	}
 }
 
 // version is the version of this program.
@@ -123,12 +132,11 @@ func knownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("there is no command %q", args[0])
-	c.SuggestionsMinimumDistance = 2
-	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		err = fmt.Errorf("%w, did you mean %s?", err, strings.Join(near, " or "))
+	var known []string
+	for _, below := range c.Commands() {
+		known = append(known, below.Name())
 	}
-	return usage(c, err)
+	return usage(c, fmt.Errorf("there is no command %q%s", args[0], suggestion(args[0], known)))
 }
 
 // noArguments refuses arguments that are not flags.

@@ -279,7 +279,7 @@ func (o *serve) demonstrate(ctx context.Context, n *node, urls []string, io stre
 	if _, err := os.Stat(file); err != nil {
 		file = ""
 	}
-	c := &client{urls[0], n.root, http.DefaultClient}
+	c := &client{base: urls[0], credential: n.root, http: http.DefaultClient}
 	d := demo{url: urls, credentialFile: file, authority: filepath.Join(o.data, "tls", "ca.pem")}
 	if n.fresh {
 		if err := d.fill(ctx, c, 1); err != nil {

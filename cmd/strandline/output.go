@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// output holds the flags that say in which form a command answers.
+type output struct {
+	json bool
+	only string
+}
+
+func (o *output) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&o.json, "json", false, "print JSON, one object a line")
+	c.Flags().StringVar(&o.only, "only", "", "print only this member of each object, such as id, for use in scripts")
+}
+
+// raw prints an object of the server's in the form that was asked for; false if it is people who ask.
+func (o *output) raw(to io.Writer, object []byte) (bool, error) {
+	switch {
+	case o.only != "":
+		return true, o.member(to, object)
+	case o.json:
+		_, err := to.Write(append(visibleJSON(bytes.TrimSpace(object)), '\n'))
+		return true, err
+	}
+	return false, nil
+}
+
+// value prints what this program has put together, in the form that was asked for.
+func (o *output) value(to io.Writer, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	_, err = o.raw(to, text)
+	return err
+}
+
+// member prints one member of an object, texts without their quotes. An object without it leaves nothing.
+func (o *output) member(to io.Writer, object []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(object, &members); err != nil {
+		return notAsExpected(err)
+	}
+	value, ok := members[o.only]
+	if !ok {
+		return nil
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		text = string(visibleJSON(value))
+	}
+	_, err := fmt.Fprintln(to, visible(text))
+	return err
+}
+
+// notAsExpected says that the server answered something else than its interface promises.
+func notAsExpected(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the answer broke off; ask again")
+	}
+	return fmt.Errorf("the server sent something that this program does not understand: %w; is there a Strandline of the same version at --url?", err)
+}

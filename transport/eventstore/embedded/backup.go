@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -144,8 +145,20 @@ func (b *backup) sizeOf(g *segment) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, size, _, err := offsets.span(last, last, 0)
-	return size, err
+	from, _, _, err := offsets.span(last, last, 0)
+	if err != nil {
+		return 0, err
+	}
+	f, err := b.segments.acquire(g)
+	if err != nil {
+		return 0, err
+	}
+	defer b.segments.release(g)
+	var header [recordHeader]byte // the span goes on over the header of a group that may have come since
+	if _, err := f.ReadAt(header[:], from); err != nil {
+		return 0, err
+	}
+	return from + int64(binary.LittleEndian.Uint32(header[4:])), nil
 }
 
 // bring brings one segment to dest, unless it is there.

@@ -19,6 +19,7 @@ var arrows = map[string][]string{
 	"domain":                         {},
 	"domain/access":                  {"domain"},
 	"domain/account":                 {"domain"},
+	"domain/apikey":                  {"domain"},
 	"domain/attachment":              {"domain"},
 	"domain/grant":                   {"domain"},
 	"domain/observation":             {"domain"},

@@ -6,6 +6,7 @@ import (
 
 	"strandline/domain"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/attachment"
 	"strandline/domain/grant"
 	"strandline/domain/observation"
@@ -16,6 +17,7 @@ import (
 var deciders = map[string]decider{
 	"registry":    deciding(registry.Evolve, registry.Decide),
 	"account":     deciding(account.Evolve, account.Decide),
+	"apikey":      deciding(apikey.Evolve, apikey.Decide),
 	"attachment":  deciding(attachment.Evolve, attachment.Decide),
 	"grant":       deciding(grant.Evolve, grant.Decide),
 	"observation": deciding(observation.Evolve, observation.Decide).withoutState(), // decision 5

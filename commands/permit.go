@@ -7,6 +7,7 @@ import (
 	"strandline/commands/policy"
 	"strandline/domain"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/attachment"
 	"strandline/domain/grant"
 	"strandline/domain/observation"
@@ -87,11 +88,14 @@ var carries = map[policy.Verb][]string{
 	policy.CredentialCreate:  {"credential.issue"},
 	policy.CredentialUpdate:  {"credential.revise"},
 	policy.CredentialDelete:  {"credential.revoke"},
+	policy.KeyCreate:         {"api_key.issue"},
+	policy.KeyDelete:         {"api_key.revoke"},
 	policy.EventCreate:       {"observation.record"},
 	policy.EventDelete:       {"observation.retract"},
 	policy.TagSet:            {"attachment.attach", "attachment.clear"},
-	policy.GrantCreate:       {"grant.give"},
-	policy.GrantDelete:       {"grant.withdraw"},
+	policy.GrantShare:        {"grant.give", "grant.withdraw"},
+	policy.GrantOwner:        {"grant.give", "grant.withdraw"},
+	policy.GrantAuditor:      {"grant.give", "grant.withdraw"},
 }
 
 // covers returns an error unless p is a permit for c: of its verb, on the object that c is about. It guards against
@@ -103,7 +107,21 @@ func (p Permit) covers(c domain.Command) error {
 	if !slices.Contains(carries[p.verb], c.CommandName()) || place(c) != p.object.ID {
 		return fmt.Errorf("permit for %q on %q does not cover %s on %q", p.verb, p.object.ID, c.CommandName(), place(c))
 	}
+	if give, ok := c.(grant.Give); ok && GrantVerb(give.Role) != p.verb {
+		return fmt.Errorf("permit for %q does not cover giving the role %q", p.verb, give.Role)
+	}
 	return nil
+}
+
+// GrantVerb is what a caller must be allowed to do who gives a role or withdraws it.
+func GrantVerb(role grant.Role) policy.Verb {
+	switch role {
+	case grant.Reader, grant.Writer:
+		return policy.GrantShare
+	case grant.Owner:
+		return policy.GrantOwner
+	}
+	return policy.GrantAuditor
 }
 
 // place is the id of the object under which a command takes effect, empty for the installation: the parent of what is
@@ -121,6 +139,10 @@ func place(c domain.Command) string {
 	case account.Revise:
 		return c.Origin
 	case account.Revoke:
+		return c.Origin
+	case apikey.Issue:
+		return c.Origin
+	case apikey.Revoke:
 		return c.Origin
 	case attachment.Attach:
 		return c.Owner

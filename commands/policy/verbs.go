@@ -53,6 +53,10 @@ const (
 	CredentialUpdate Verb = "credential.update"
 	CredentialDelete Verb = "credential.delete"
 
+	KeyList   Verb = "api_key.list" // API keys that sign in for the object
+	KeyCreate Verb = "api_key.create"
+	KeyDelete Verb = "api_key.delete"
+
 	ParentView Verb = "parent.view" // the ancestors of an object
 
 	EventList   Verb = "event.list" // observations
@@ -65,10 +69,13 @@ const (
 
 	PayloadOpen Verb = "event.open" // stored events with their sealed payloads (decision 23)
 	AuditView   Verb = "audit.view" // who did or saw what
-	GrantList   Verb = "grant.list"
-	GrantCreate Verb = "grant.create"
-	GrantDelete Verb = "grant.delete"
-	NodeManage  Verb = "node.manage" // projections, integrity, backup, status in detail
+
+	GrantList    Verb = "grant.list"    // who holds which role on the object
+	GrantShare   Verb = "grant.share"   // giving and withdrawing the roles reader and writer
+	GrantOwner   Verb = "grant.owner"   // giving and withdrawing the role owner
+	GrantAuditor Verb = "grant.auditor" // giving and withdrawing the role auditor: for root alone (decision 23)
+
+	NodeManage Verb = "node.manage" // projections, integrity, backup, status in detail
 )
 
 var verbs = []Verb{
@@ -80,8 +87,9 @@ var verbs = []Verb{
 	SensorList, SensorCreate, SensorView, SensorUpdate, SensorDelete,
 	SpecView, SpecCreate, SpecUpdate, SpecDelete,
 	CredentialList, CredentialCreate, CredentialUpdate, CredentialDelete,
+	KeyList, KeyCreate, KeyDelete,
 	ParentView, EventList, EventCreate, EventDelete, TagList, TagView, TagSet,
-	PayloadOpen, AuditView, GrantList, GrantCreate, GrantDelete, NodeManage,
+	PayloadOpen, AuditView, GrantList, GrantShare, GrantOwner, GrantAuditor, NodeManage,
 }
 
 // Verbs lists all verbs.

@@ -6,6 +6,7 @@ import (
 	"strandline/domain"
 	"strandline/domain/access"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/attachment"
 	"strandline/domain/grant"
 	"strandline/domain/observation"
@@ -20,6 +21,7 @@ const (
 	sampleObject      = "q3w5n6r14ht9vx2m7k8z"
 	sampleParticipant = "U0123456789"
 	sampleHash        = "6b1f0c2d8e3a4957b0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f4051627"
+	sampleKey         = "8d1f0c2d8e3a49576b1f0c2d"
 	samplePlan        = "018f4e5a-7b3c-7d2e-9f10-112233445566"
 )
 
@@ -48,6 +50,16 @@ var (
 		Description: json.RawMessage(`null`),
 	}
 	sampleRevoked = account.Revoked{ID: sampleHash}
+
+	sampleKeyIssued = apikey.Issued{
+		ID:         sampleKey,
+		Origin:     sampleStudy,
+		SecretHash: sampleHash,
+		Name:       "Nightly export",
+		From:       1_600_000_000_000,
+		To:         1_700_000_000_000,
+	}
+	sampleKeyRevoked = apikey.Revoked{ID: sampleKey, Origin: sampleStudy}
 
 	sampleSet = attachment.Set{
 		Owner:  sampleResearcher,

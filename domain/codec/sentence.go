@@ -11,6 +11,7 @@ import (
 	"strandline/domain"
 	"strandline/domain/access"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/attachment"
 	"strandline/domain/grant"
 	"strandline/domain/observation"
@@ -48,6 +49,10 @@ func words(r domain.Recorded) []string {
 		return []string{"{id}", short(e.ID), "{attributes}", credentialParts(e)}
 	case account.Revoked:
 		return []string{"{id}", short(e.ID)}
+	case apikey.Issued:
+		return []string{"{id}", short(e.ID), "{origin}", object(e.Origin)}
+	case apikey.Revoked:
+		return []string{"{id}", short(e.ID), "{origin}", object(e.Origin)}
 	case attachment.Set:
 		return []string{"{key}", shown(e.Key), "{owner}", object(e.Owner), "{target}", target(e.Target)}
 	case attachment.Cleared:

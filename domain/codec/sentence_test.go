@@ -34,6 +34,8 @@ func TestSentencesOfSamples(t *testing.T) {
 		"sensor_spec.added":     "root added sensor specification lamp.accelerometer",
 		"sensor_spec.revised":   "root changed settings_schema of sensor specification lamp.accelerometer",
 		"sensor_spec.removed":   "root removed sensor specification lamp.accelerometer",
+		"api_key.issued":        "root issued API key 8d1f0c2d8e3a to 4ht9vx2m7kq8z3w5n6r1",
+		"api_key.revoked":       "root revoked API key 8d1f0c2d8e3a of 4ht9vx2m7kq8z3w5n6r1",
 		"credential.issued":     "root issued credential 6b1f0c2d8e3a to participant U0123456789",
 		"credential.revised":    "root changed secret and description of credential 6b1f0c2d8e3a",
 		"credential.revoked":    "root revoked credential 6b1f0c2d8e3a",

@@ -43,6 +43,8 @@ var types = byName(slices.Concat(registryTypes(), []Type{
 	asJSON(sampleIssued, "{actor} issued credential {id} to {origin}"),
 	asJSON(sampleCredentialRevised, "{actor} changed {attributes} of credential {id}"),
 	asJSON(sampleRevoked, "{actor} revoked credential {id}"),
+	asJSON(sampleKeyIssued, "{actor} issued API key {id} to {origin}"),
+	asJSON(sampleKeyRevoked, "{actor} revoked API key {id} of {origin}"),
 	asJSON(sampleSet, "{actor} attached {key} to {owner}, aimed at {target}"),
 	asJSON(sampleCleared, "{actor} removed {key} from {owner}, aimed at {target}"),
 	asJSON(sampleGiven, "{actor} made credential {credential} {role} of {object}"),

@@ -2,6 +2,12 @@
 // each object that something is granted on.
 package grant
 
+import (
+	"time"
+
+	"strandline/domain"
+)
+
 // Role is what a grant allows.
 type Role string
 
@@ -28,6 +34,21 @@ type Given struct {
 type Withdrawn struct {
 	ID     string `json:"id"`
 	Object string `json:"object"`
+}
+
+// HoldsAt tells whether the grant holds at a time, unless it is withdrawn.
+func (g Given) HoldsAt(now time.Time) bool {
+	ms := now.UnixMilli()
+	return ms >= g.From && (g.To == 0 || ms < g.To)
+}
+
+// Held is what the directory knows of a grant.
+type Held struct {
+	Given
+	Withdrawn bool            // or its credential is: whoever gets the name of that later does not hold it
+	Position  domain.Position // at which it was given
+	Time      time.Time       // when
+	By        string          // who gave it
 }
 
 func (Given) EventType() string     { return "grant.given" }

@@ -1,5 +1,5 @@
-// Package directory keeps in memory who is there and who may sign in: the tree of objects, the credentials and the
-// grants. So authorisation, and telling 404 from 403, needs no I/O.
+// Package directory keeps in memory who is there and who may sign in: the tree of objects, the credentials, the
+// API keys and the grants. So authorisation, and telling 404 from 403, needs no I/O.
 //
 // What can be seen is derived (decision 7): a removed object hides all below it, and their credentials; what a plan
 // brings into being is hidden until the plan is done.
@@ -12,7 +12,6 @@ import (
 
 	"strandline/domain"
 	"strandline/domain/account"
-	"strandline/domain/grant"
 	"strandline/domain/plan"
 	"strandline/domain/registry"
 	"strandline/readmodels"
@@ -170,13 +169,6 @@ func (d *Directory) CredentialsOf(origin string) []account.Credential {
 		}
 	}
 	return found
-}
-
-// Grants are the grants that a credential holds, oldest first.
-func (d *Directory) Grants(credential string) []grant.Given {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return slices.Clone(d.state.grants[credential])
 }
 
 // OpenPlans are the plans that have been made and are not done, oldest first.

@@ -232,7 +232,7 @@ func TestASnapshotThatCannotBeTrustedIsRefused(t *testing.T) {
 	if err != nil || len(loaded.Parked()) != 1 {
 		t.Errorf("Load = %v, %v", loaded, err)
 	}
-	name := filepath.Join(dir, "directory-v1.snapshot")
+	name := filepath.Join(dir, "directory-v2.snapshot")
 	whole, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
 package directory
 
 // Lines are all that the directory holds, in a fixed order, for a dump: objects in the order of their coming, then
-// credentials by origin, grants by credential, open plans.
+// credentials by origin, grants, API keys, open plans.
 func (d *Directory) Lines() []any {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -15,6 +15,9 @@ func (d *Directory) Lines() []any {
 	}
 	for _, g := range stored.Grants {
 		lines = append(lines, map[string]any{"grant": g})
+	}
+	for _, k := range stored.Keys {
+		lines = append(lines, map[string]any{"api_key": k})
 	}
 	for _, p := range stored.Open {
 		lines = append(lines, map[string]any{"plan": p})

@@ -14,6 +14,7 @@ import (
 
 	"strandline/domain"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/grant"
 	"strandline/domain/plan"
 	"strandline/readmodels"
@@ -22,7 +23,7 @@ import (
 // Name and Version name the snapshot file. A change of what is kept needs a new Version.
 const (
 	Name    = "directory"
-	Version = 1
+	Version = 2
 )
 
 // snapshot is the stored form of a state.
@@ -32,7 +33,8 @@ type snapshot struct {
 	Checkpoint  domain.Position
 	Nodes       []storedNode // in the order of their coming, without the first
 	Credentials []account.Credential
-	Grants      []grant.Given
+	Grants      []grant.Held
+	Keys        []apikey.Key
 	Open        []plan.Open
 	Steps       map[string][]uint32
 	Parked      []readmodels.Parked
@@ -134,9 +136,7 @@ func (s *state) store(generation string) snapshot {
 			stored.Credentials = append(stored.Credentials, *c)
 		}
 	}
-	for _, credential := range slices.Sorted(maps.Keys(s.grants)) {
-		stored.Grants = append(stored.Grants, s.grants[credential]...)
-	}
+	stored.Grants, stored.Keys = s.given.list(domain.Position{}), s.keys.list(domain.Position{})
 	return stored
 }
 
@@ -151,7 +151,10 @@ func (stored snapshot) restore() *state {
 		s.issue(c)
 	}
 	for _, g := range stored.Grants {
-		s.give(g)
+		s.give(&g)
+	}
+	for _, k := range stored.Keys {
+		s.keys.add(k.ID, &k)
 	}
 	return s
 }

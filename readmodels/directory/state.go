@@ -7,6 +7,7 @@ import (
 
 	"strandline/domain"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/grant"
 	"strandline/domain/plan"
 	"strandline/domain/registry"
@@ -25,8 +26,7 @@ type state struct {
 
 	credentials map[string]*account.Credential
 	origins     map[string][]*account.Credential // by origin, oldest first
-	grants      map[string][]grant.Given         // by credential, oldest first
-	holders     map[string]string                // credential by grant
+	access
 
 	open   []plan.Open
 	steps  map[string][]uint32 // objects by the open plan that hides them
@@ -77,8 +77,7 @@ func newState() *state {
 		children:    map[family][]uint32{},
 		credentials: map[string]*account.Credential{},
 		origins:     map[string][]*account.Credential{},
-		grants:      map[string][]grant.Given{},
-		holders:     map[string]string{},
+		access:      newAccess(),
 		steps:       map[string][]uint32{},
 	}
 }
@@ -94,14 +93,20 @@ func (s *state) apply(r *domain.Recorded) {
 		}
 	case account.Issued:
 		s.drop(e.ID)
+		s.withdrawAll(e.ID)
 		s.issue(account.Credential{ID: e.ID, Origin: e.Origin, AccessKey: e.AccessKey, SecretHash: e.SecretHash,
 			Description: bytes.Clone(e.Description), Revision: r.Revision})
 	case account.Revised:
 		s.revise(e, r.Revision)
 	case account.Revoked:
 		s.drop(e.ID)
+		s.withdrawAll(e.ID)
+	case apikey.Issued:
+		s.keys.add(e.ID, &apikey.Key{Issued: e, Position: r.Position, Time: r.Time, By: r.Actor})
+	case apikey.Revoked:
+		s.revoke(e.ID)
 	case grant.Given:
-		s.give(e)
+		s.give(&grant.Held{Given: e, Position: r.Position, Time: r.Time, By: r.Actor})
 	case grant.Withdrawn:
 		s.withdraw(e.ID)
 	case plan.Made:
@@ -233,28 +238,13 @@ func (s *state) drop(id string) {
 }
 
 // live tells whether a credential signs somebody in: its origin is the installation or can be seen.
-func (s *state) live(c *account.Credential) bool {
-	if c.Origin == "" {
+func (s *state) live(c *account.Credential) bool { return s.seen(c.Origin) }
+
+// seen tells whether an object can be seen. The installation, which has no id, always can.
+func (s *state) seen(id string) bool {
+	if id == "" {
 		return true
 	}
-	at, known := s.objects[c.Origin]
+	at, known := s.objects[id]
 	return known && s.visible(at)
-}
-
-func (s *state) give(e grant.Given) {
-	s.withdraw(e.ID)
-	s.grants[e.Credential] = append(s.grants[e.Credential], e)
-	s.holders[e.ID] = e.Credential
-}
-
-func (s *state) withdraw(id string) {
-	holder, known := s.holders[id]
-	if !known {
-		return
-	}
-	delete(s.holders, id)
-	s.grants[holder] = slices.DeleteFunc(s.grants[holder], func(g grant.Given) bool { return g.ID == id })
-	if len(s.grants[holder]) == 0 {
-		delete(s.grants, holder)
-	}
 }

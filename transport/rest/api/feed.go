@@ -9,6 +9,7 @@ import (
 	"strandline/domain"
 	"strandline/domain/access"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/attachment"
 	"strandline/domain/codec"
 	"strandline/domain/grant"
@@ -98,6 +99,9 @@ func data(r domain.Recorded) []byte {
 	case account.Revised:
 		secret.SecretHash = ""
 		e = secret
+	case apikey.Issued:
+		secret.SecretHash = ""
+		e = secret
 	}
 	_, _, text, err := codec.Marshal(e)
 	if err != nil {
@@ -153,6 +157,10 @@ func object(r domain.Recorded) policy.Object {
 	case registry.Removed:
 		return placed(e.Kind, e.ID)
 	case account.Issued:
+		return policy.Object{ID: e.Origin}
+	case apikey.Issued:
+		return policy.Object{ID: e.Origin}
+	case apikey.Revoked:
 		return policy.Object{ID: e.Origin}
 	case attachment.Set:
 		return policy.Object{ID: e.Owner}

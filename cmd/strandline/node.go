@@ -75,8 +75,9 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 // doors puts the dialects together.
 func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
-	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log), rest.WithObserver(n.metrics))
 	checker := signin.New(n.directory, n.keys, signin.WithObserver(n.metrics.SignedIn))
+	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log), rest.WithObserver(n.metrics),
+		rest.WithAPIKeys(checker.KnownKey))
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},

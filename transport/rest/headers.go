@@ -85,7 +85,8 @@ func (c *Call) understand() error {
 	return c.demanded(h.Get(headerMinPosition))
 }
 
-// apiKey notes the id of the client's API key: its keyed hash, so that the key itself is nowhere (decision 11).
+// apiKey notes the id of the client's API key, so that the key itself is nowhere (decision 11): the id under which it was
+// issued here, else its keyed hash.
 func (c *Call) apiKey(h http.Header) error {
 	key := h.Get(headerAPIKey)
 	if key == "" {
@@ -96,6 +97,10 @@ func (c *Call) apiKey(h http.Header) error {
 		return nil
 	case len(key) > longestAPIKey:
 		return fmt.Errorf("%w: %s is longer than %d bytes", domain.ErrInvalid, headerAPIKey, longestAPIKey)
+	}
+	if id, ok := c.pipeline.known(key); ok {
+		c.Meta.APIKey = id
+		return nil
 	}
 	sum := c.pipeline.keys.Hash("api-key", key)
 	c.Meta.APIKey = hex.EncodeToString(sum[:16])

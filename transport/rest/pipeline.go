@@ -69,6 +69,7 @@ type Pipeline struct {
 	store     Head
 	directory Waiter
 	keys      Hasher
+	known     func(apiKey string) (id string, ok bool)
 	log       *slog.Logger
 	patience  time.Duration
 	bodies    reader
@@ -110,6 +111,11 @@ func WithFlood(source, all int) Option { return func(p *Pipeline) { p.burst, p.t
 // WithClock sets the clock that tells one second from the next. The default is time.Now.
 func WithClock(now func() time.Time) Option { return func(p *Pipeline) { p.clock = now } }
 
+// WithAPIKeys sets how an API key is found that was issued here, by its text. The default knows none.
+func WithAPIKeys(find func(text string) (id string, ok bool)) Option {
+	return func(p *Pipeline) { p.known = find }
+}
+
 // WithLogger sets where failures of the server are logged. The default is slog.Default.
 func WithLogger(l *slog.Logger) Option { return func(p *Pipeline) { p.log = l } }
 
@@ -119,6 +125,7 @@ func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, o
 		recorder: recorder, store: store, directory: directory, keys: keys,
 		log: slog.Default(), patience: 2 * time.Second, inFlight: 256 << 20, queue: 2 * time.Second, observer: nobody{},
 		bodies: reader{limit: 50_000_000, least: 32 << 10, grace: 10 * time.Second},
+		known:  func(string) (string, bool) { return "", false },
 		clock:  time.Now, burst: 50, total: 500,
 	}
 	for _, o := range options {
@@ -188,6 +195,9 @@ func (p *Pipeline) answer(c *Call, d Dialect) (a Answer) {
 	if err != nil {
 		p.complain(c, err)
 		return d.Refuse(c, err)
+	}
+	if c.request.Method == http.MethodHead {
+		a.Rows = 0 // net/http keeps the body back
 	}
 	return a
 }

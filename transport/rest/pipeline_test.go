@@ -181,6 +181,41 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// A client key that was issued here is known by its id, any other by its keyed hash.
+func TestClientKeyIssuedHere(t *testing.T) {
+	w := &world{T: t, answer: fixed(rest.Answer{Status: 200}, nil)}
+	issued := rest.WithAPIKeys(func(text string) (string, bool) { return "the id", text == "issued here" })
+	for text, want := range map[string]string{"issued here": "the id", "client": "636c69656e74" + strings.Repeat("0", 20)} {
+		r := httptest.NewRequest("GET", "/x", nil)
+		r.Header.Set("Strandline-Api-Key", text)
+		w.handler(issued).ServeHTTP(httptest.NewRecorder(), r)
+		if got := w.metas[len(w.metas)-1].APIKey; got != want {
+			t.Errorf("%s is recorded as %s, want %s", text, got, want)
+		}
+	}
+}
+
+// HEAD is answered as GET would be, without the body.
+func TestHead(t *testing.T) {
+	streaming := func(context.Context, *rest.Stream) (int, error) { panic("the body of HEAD was asked for") }
+	for name, a := range map[string]rest.Answer{
+		"a body":   {Status: 200, Body: []byte("body"), Rows: 3},
+		"a stream": {Status: 200, Stream: streaming},
+	} {
+		w := &world{T: t, answer: fixed(a, nil)}
+		server := httptest.NewServer(w.handler())
+		got, err := http.Head(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Body.Close()
+		server.Close()
+		if got.StatusCode != 200 || got.ContentLength != int64(len(a.Body)) && a.Stream == nil || w.records[0] != (access.Served{}) {
+			t.Errorf("%s: %s, %d bytes announced, recorded %+v", name, got.Status, got.ContentLength, w.records)
+		}
+	}
+}
+
 func TestMinPosition(t *testing.T) {
 	for text, want := range map[string]error{"a": rest.ErrPosition, "9": nil, "zz": domain.ErrInvalid, "": nil} {
 		var refused error

@@ -50,7 +50,9 @@ func (p *Pipeline) stream(c *Call, a Answer) {
 	p.head(c, a)
 	c.writer.WriteHeader(a.Status)
 	var err error
-	rows, err = a.Stream(c.Context(), s)
+	if c.request.Method != http.MethodHead {
+		rows, err = a.Stream(c.Context(), s)
+	}
 	if err = errors.Join(err, s.Flush()); err != nil {
 		p.complain(c, err)
 	}

@@ -56,16 +56,22 @@ func (w *world) Decode(ctx context.Context, r domain.Record) (domain.Recorded, e
 	return w.codec.Decode(ctx, r, nil)
 }
 
-func (w *world) Check(_ context.Context, _ domain.Position, _, key, secret string) (commands.Principal, error) {
+func (w *world) Authenticate(c *rest.Call) error {
+	key, secret, err := signin.Basic(c.Request().Header.Get("Authorization"))
+	if err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case secret != "secret" || key == "anna" && w.gone:
-		return commands.Principal{}, signin.ErrUnknown
+		return signin.ErrUnknown
 	case key == "root":
-		return commands.Principal{Root: true}, nil
+		c.Meta.Principal = commands.Principal{Root: true}
+		return nil
 	}
-	return commands.Principal{Credential: key, Origin: key}, nil
+	c.Meta.Principal = commands.Principal{Credential: key, Origin: key}
+	return nil
 }
 
 func (w *world) Permit(p commands.Principal, verb policy.Verb, o policy.Object) (commands.Permit, error) {

@@ -16,7 +16,6 @@ import (
 	"strandline/commands/policy"
 	"strandline/domain"
 	"strandline/transport/rest"
-	"strandline/transport/rest/signin"
 )
 
 // Bus is what the dialect asks of commands.Bus.
@@ -37,7 +36,8 @@ type Decoder interface {
 
 // SignIn finds out who is calling. It is a signin.Checker.
 type SignIn interface {
-	Check(ctx context.Context, at domain.Position, address, accessKey, secret string) (commands.Principal, error)
+	// Authenticate tells the call who makes it. Errors are those of signin.
+	Authenticate(c *rest.Call) error
 }
 
 // Projections is what the dialect asks of the projections' runner.
@@ -116,7 +116,7 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	}
 	c.Meta.Details.Route = found.path
 	if !found.open() || c.Request().Header.Get("Authorization") != "" {
-		if err := d.authenticate(c); err != nil {
+		if err := d.SignIn.Authenticate(c); err != nil {
 			return rest.Answer{}, err
 		}
 	}
@@ -201,22 +201,6 @@ func (c *call) understand(found route) (err error) {
 	c.Meta.Details.Object = object.ID
 	c.permit, err = c.Bus.Permit(c.Meta.Principal, found.verb, object)
 	return err
-}
-
-func (d *Door) authenticate(c *rest.Call) error {
-	accessKey, secret, err := signin.Basic(c.Request().Header.Get("Authorization"))
-	if err != nil {
-		return err
-	}
-	ctx, stop := c.Waiting()
-	defer stop()
-	principal, err := d.SignIn.Check(ctx, c.Arrival, c.Meta.Details.Address, accessKey, secret)
-	if err != nil {
-		c.Attempted = accessKey
-		return err
-	}
-	c.Meta.Principal = principal
-	return nil
 }
 
 // untilStop ends with ctx, or when the dialect is stopped.

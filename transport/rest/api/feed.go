@@ -29,6 +29,9 @@ func (c *call) feed(ctx context.Context, s selection, to *rest.Stream) iter.Seq2
 				yield(domain.Record{}, err)
 				return
 			}
+			if len(batch) > 0 { // what revokes the caller's rights is seen before what comes with it
+				c.Arrival = batch[len(batch)-1].Position
+			}
 			if err := c.still(); err != nil {
 				yield(domain.Record{}, err)
 				return
@@ -49,7 +52,7 @@ func (c *call) feed(ctx context.Context, s selection, to *rest.Stream) iter.Seq2
 // changed credential or grant bites in streams too.
 func (c *call) still() error {
 	c.everything, c.may = nil, nil
-	return c.authenticate(c.Call)
+	return c.SignIn.Authenticate(c.Call)
 }
 
 // history yields the records after a position, up to the head that there was at the request's arrival.

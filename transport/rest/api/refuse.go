@@ -40,7 +40,8 @@ var problems = []known{
 	{errMethod, 405, "method-not-allowed", "The route is not there for this method.", "Use one of the methods in the header Allow.", true},
 	{errAcceptable, 406, "not-acceptable", "The route does not answer in a media type that the request accepts.", "Accept application/json, or leave the header Accept out.", false},
 	{errMedia, 415, "unsupported-media-type", "The body is not of a media type that the route takes.", "Send JSON, with the header Content-Type: application/json.", false},
-	{signin.ErrMissing, 401, "credentials-missing", "The request names nobody.", "Send an access key and its secret as HTTP Basic.", false},
+	{signin.ErrMissing, 401, "credentials-missing", "The request names nobody.", "Send an access key and its secret as HTTP Basic, or an API key as Bearer.", false},
+	{signin.ErrToken, 401, "token-unknown", "The bearer token is no API key that signs in now.", "Check that the key is whole, neither revoked nor expired; issue another if it is.", false},
 	{signin.ErrUnknown, 401, "credentials-unknown", "The access key is unknown or its secret is wrong.", "Check both; after a change, use the new secret.", false},
 	{rest.ErrTooLarge, 413, "body-too-large", "The body is larger than this server takes.", "Send less at a time.", false},
 	{rest.ErrTooSlow, 408, "body-too-slow", "The body did not arrive in time.", "Send it again over a better connection.", false},
@@ -68,7 +69,7 @@ func (d *Door) Refuse(c *rest.Call, err error) rest.Answer {
 	case errors.As(err, &method):
 		answer.Headers = append(answer.Headers, "Allow", strings.Join(method.allow, ", "))
 	case p.Status == http.StatusUnauthorized:
-		answer.Headers = append(answer.Headers, "WWW-Authenticate", `Basic realm="Strandline" charset="UTF-8"`)
+		answer.Headers = append(answer.Headers, "WWW-Authenticate", `Basic realm="Strandline", charset="UTF-8", Bearer`)
 	case p.Status == http.StatusServiceUnavailable:
 		answer.Headers = append(answer.Headers, rest.RetryAfter(err)...)
 	}

@@ -2,6 +2,7 @@ package lamp
 
 import (
 	"errors"
+	"net/http"
 
 	"strandline/commands"
 	"strandline/domain"
@@ -10,7 +11,10 @@ import (
 
 // mayBeAgain tells whether the request can be the repetition of one that was carried out (decision 8). If what it names
 // is not there, gone is set, and the command is not given to the bus but asked about.
-func (c *call) mayBeAgain() bool { return c.Meta.IdempotencyKey != "" && c.Request().Method != "GET" }
+func (c *call) mayBeAgain() bool {
+	method := c.Request().Method
+	return c.Meta.IdempotencyKey != "" && method != http.MethodGet && method != http.MethodHead
+}
 
 // carryOut gives a command to the bus. Where what it is about is gone, it finds out what came of it before.
 func (c *call) carryOut(cmd domain.Command) (commands.Receipt, error) {

@@ -55,7 +55,11 @@ func New(parts Parts) *Door {
 	d := &Door{Parts: parts, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), routes: map[*mux.Route]*route{}}
 	for _, r := range table() {
 		r.shown = r.template()
-		d.routes[d.router.NewRoute().Methods(r.method).Path(r.path)] = r
+		methods := []string{r.method}
+		if r.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		d.routes[d.router.NewRoute().Methods(methods...).Path(r.path)] = r
 	}
 	d.about = describe(table())
 	return d
@@ -85,7 +89,7 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	}
 	c.Meta.Details.Route = found.shown
 	if !found.open {
-		if err := d.authenticate(c); err != nil {
+		if err := d.SignIn.Authenticate(c); err != nil {
 			return rest.Answer{}, err
 		}
 	}
@@ -120,20 +124,6 @@ func (d *Door) route(r *http.Request) (*route, map[string]string) {
 		match.Vars[name] = plain
 	}
 	return d.routes[match.Route], match.Vars
-}
-
-func (d *Door) authenticate(c *rest.Call) error {
-	accessKey, secret, err := signin.Basic(c.Request().Header.Get("Authorization"))
-	if err != nil {
-		return err
-	}
-	principal, err := d.SignIn.Check(c.Context(), c.Arrival, c.Meta.Details.Address, accessKey, secret)
-	if err != nil {
-		c.Attempted = accessKey
-		return err
-	}
-	c.Meta.Principal = principal
-	return nil
 }
 
 // do carries out a command and waits until the next read sees what it did. Nobody waits for a read model that stands

@@ -40,6 +40,7 @@ var codes = []struct {
 	code string
 }{
 	{signin.ErrMissing, "401.missing-credentials"},
+	{signin.ErrToken, "401.invalid-token"},
 	{signin.ErrUnknown, "403.no-such-credentials"},
 	{account.ErrInUse, "403.access-key-already-in-use"},
 	{account.ErrNone, "404.no-such-credentials"},
@@ -92,11 +93,19 @@ func (d *Door) Refuse(_ *rest.Call, err error) rest.Answer {
 	answer := rest.Answer{Status: status(code), Code: code, Body: []byte(`{"error":"` + code + `"}`)}
 	switch answer.Status {
 	case 401:
-		answer.Headers = []string{"WWW-Authenticate", `Basic realm="LAMP" charset="UTF-8"`}
+		answer.Headers = []string{"WWW-Authenticate", challenge(err)}
 	case 408, 413:
 		answer.Headers = []string{"Connection", "close"} // the rest of the body is not waited for
 	case 503:
 		answer.Headers = rest.RetryAfter(err)
 	}
 	return answer
+}
+
+// challenge says how to sign in: in the words of the contract, section 1, or as RFC 6750 has it for those who tried.
+func challenge(err error) string {
+	if errors.Is(err, signin.ErrToken) {
+		return `Bearer realm="LAMP", error="invalid_token"`
+	}
+	return `Basic realm="LAMP" charset="UTF-8"`
 }

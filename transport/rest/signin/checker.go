@@ -13,12 +13,14 @@ import (
 	"strandline/commands"
 	"strandline/domain"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/transport/rest"
 )
 
 // Directory is what signing in needs to know. It is a commands.Directory.
 type Directory interface {
 	Credential(id string) (account.Credential, bool)
+	APIKey(id string) (apikey.Key, bool)
 	Wait(ctx context.Context, position domain.Position) error
 }
 

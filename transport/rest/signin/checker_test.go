@@ -14,6 +14,7 @@ import (
 	"strandline/commands"
 	"strandline/domain"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/transport/rest"
 	"strandline/transport/rest/signin"
 )
@@ -22,6 +23,7 @@ import (
 type directory struct {
 	mu          sync.Mutex
 	credentials map[string]account.Credential
+	apiKeys     map[string]apikey.Key
 }
 
 func (d *directory) Credential(id string) (account.Credential, bool) {
@@ -29,6 +31,13 @@ func (d *directory) Credential(id string) (account.Credential, bool) {
 	defer d.mu.Unlock()
 	c, ok := d.credentials[id]
 	return c, ok
+}
+
+func (d *directory) APIKey(id string) (apikey.Key, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k, ok := d.apiKeys[id]
+	return k, ok
 }
 
 func (d *directory) Wait(context.Context, domain.Position) error { return nil }

@@ -6,4 +6,7 @@
 // hashes are computed at once, a bounded number waits, and failures are limited by source and by access key, so that
 // whoever guesses cannot slow down those who are known (decision 22): beyond a limit they are told late. An unknown
 // access key costs and answers the same as a wrong secret.
+//
+// API keys come as bearer tokens. Their secrets are random, so one SHA-256 checks them: nothing is remembered, nothing
+// waits, and a revoked key stops working with the next request too.
 package signin

@@ -42,7 +42,7 @@ type node struct {
 func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slog.Logger) (*node, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &node{storage: s, stop: stop}
-	n.runner = projections.New(s.log, s.decode, s.models, projections.WithLogger(log))
+	n.runner = projections.New(s.log, s.decode, s.models, projections.WithLogger(part(log, "projections")))
 	n.running.Go(func() {
 		if err := n.runner.Run(running); err != nil {
 			log.Error("the read models could not be closed", "error", err)
@@ -76,7 +76,7 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
 	checker := signin.New(n.directory, n.keys, signin.WithObserver(n.metrics.SignedIn))
-	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(log), rest.WithObserver(n.metrics),
+	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(part(log, "http")), rest.WithObserver(n.metrics),
 		rest.WithAPIKeys(checker.KnownKey))
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,

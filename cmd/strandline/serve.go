@@ -40,6 +40,7 @@ type serve struct {
 	certFile   string
 	keyFile    string
 	metrics    string
+	logging    logging
 	durability string
 	demo       bool
 }
@@ -76,6 +77,7 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.keyFile, "tls-key", "", "private key of --tls-cert")
 	flags.StringVar(&o.metrics, "metrics-listen", "",
 		"address of plain HTTP for /metrics, /livez and /readyz alone, without credentials: for a network of operators (default: none; --listen shows /metrics to this machine)")
+	o.logging.flags(flags)
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
 	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
 	flags.String(configFlag, "", "YAML file with settings (default: none)")
@@ -84,7 +86,10 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 }
 
 func (o *serve) run(ctx context.Context, env lookup, io streams) error {
-	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	log, err := o.logging.logger(io.err)
+	if err != nil {
+		return err
+	}
 	if err := o.check(log); err != nil {
 		return err
 	}

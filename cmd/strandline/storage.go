@@ -45,7 +45,7 @@ type truth struct {
 
 // openStorage opens a data folder and makes what is missing. Without durable the log does not wait for the disk.
 func openStorage(dir string, durable bool, log *slog.Logger) (*storage, error) {
-	t := truth{options: embedded.Options{NoSync: !durable, Logger: log}}
+	t := truth{options: embedded.Options{NoSync: !durable, Logger: part(log, "log")}}
 	err := t.onDisk(dir)
 	if err != nil {
 		return nil, exitWith(exitData, fmt.Errorf("data folder %s: %w", dir, unusable(err)))
@@ -80,7 +80,7 @@ func (s *storage) open(t truth, dir string, log *slog.Logger) error {
 		return err
 	}
 	s.codec = codec.New(s.keys, s.keys, compressor, compressor)
-	if err := s.openModels(filepath.Join(dir, "readmodels"), s.log.Generation().String(), log); err != nil {
+	if err := s.openModels(filepath.Join(dir, "readmodels"), s.log.Generation().String(), part(log, "readmodels")); err != nil {
 		return err
 	}
 	return s.complete()

@@ -132,7 +132,7 @@ func bodyError(err error) string {
 	case errors.Is(err, io.EOF):
 		return "is missing"
 	case errors.As(err, &kind):
-		return fmt.Sprintf("has something else in %q than a %s", kind.Field, kind.Type)
+		return fmt.Sprintf("has something else in its member %s than a %s", kind.Field, kind.Type)
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("is not JSON at byte %d", syntax.Offset)
 	case strings.HasPrefix(err.Error(), "json: unknown field"):

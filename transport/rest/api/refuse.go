@@ -32,7 +32,7 @@ type known struct {
 	err                 error
 	status              int
 	code, title, remedy string
-	detailed            bool // the error's own words help the caller, and give nothing away
+	detailed            bool // the error's own words help the caller, but for what they quote of the caller's
 }
 
 var problems = []known{
@@ -82,7 +82,8 @@ func worded(err error) problem {
 	k := problems[i]
 	p := problem{Type: docsPath + "#" + k.code, Title: k.title, Status: k.status, Code: k.code, Remedy: k.remedy}
 	if k.detailed {
-		_, p.Detail, _ = strings.Cut(err.Error(), ": ")
+		_, detail, _ := strings.Cut(err.Error(), ": ")
+		p.Detail = rest.Discreet(detail)
 	}
 	return p
 }

@@ -55,7 +55,7 @@ func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slo
 }
 
 func (n *node) start(ctx, running context.Context, dir string, env lookup, log *slog.Logger) (err error) {
-	if n.bus, err = commands.New(n.log, n.codec, n.keys, n.directory); err != nil {
+	if n.bus, err = commands.New(n.log, n.codec, n.keys, n.directory, commands.WithClock(n.clock)); err != nil {
 		return err
 	}
 	if err := n.catchUp(ctx, n.directory); err != nil {
@@ -75,7 +75,7 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 // doors puts the dialects together.
 func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
-	checker := signin.New(n.directory, n.keys, signin.WithObserver(n.metrics.SignedIn))
+	checker := signin.New(n.directory, n.keys, signin.WithClock(n.clock), signin.WithObserver(n.metrics.SignedIn))
 	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(part(log, "http")), rest.WithObserver(n.metrics),
 		rest.WithAPIKeys(checker.KnownKey))
 	n.native = api.New(api.Parts{

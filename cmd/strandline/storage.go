@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"strandline/commands"
 	"strandline/domain"
@@ -34,6 +35,7 @@ type storage struct {
 	audit     *readmodels.DB
 	models    []projections.Model
 	metrics   *metrics.Metrics // of the log at first, then of all that a node does
+	clock     func() time.Time
 }
 
 // truth is where a data folder keeps what cannot be made again: the file systems of the log and of the keys, which the
@@ -63,7 +65,10 @@ func (t *truth) onDisk(dir string) (err error) {
 
 // openStorageOn is openStorage with the log and the keys in t.
 func openStorageOn(t truth, dir string, log *slog.Logger) (*storage, error) {
-	s := &storage{metrics: metrics.New(version())}
+	s := &storage{metrics: metrics.New(version()), clock: time.Now}
+	if t.options.Clock != nil {
+		s.clock = t.options.Clock
+	}
 	t.options.Observer = s.metrics
 	if err := s.open(t, dir, log); err != nil {
 		return nil, exitWith(exitData, errors.Join(fmt.Errorf("data folder %s: %w", dir, err), s.closeModels(), s.close()))

@@ -29,12 +29,13 @@ const (
 // Seed adds the specifications that a fresh installation offers, as the system. It may be repeated, at each start or
 // after a crash half-way: what was seeded once is not seeded again, even if it was changed or removed since.
 func Seed(ctx context.Context, bus *commands.Bus, keys rest.Hasher) error {
-	for kind, names := range map[registry.Kind]string{
-		registry.ActivitySpec: seededActivities, registry.SensorSpec: seededSensors,
-	} {
-		for _, name := range strings.Fields(names) {
-			if err := seed(ctx, bus, keys, kind, name); err != nil {
-				return fmt.Errorf("seed %s %s: %w", kind, name, err)
+	for _, seeded := range []struct {
+		kind  registry.Kind
+		names string
+	}{{registry.ActivitySpec, seededActivities}, {registry.SensorSpec, seededSensors}} {
+		for _, name := range strings.Fields(seeded.names) {
+			if err := seed(ctx, bus, keys, seeded.kind, name); err != nil {
+				return fmt.Errorf("seed %s %s: %w", seeded.kind, name, err)
 			}
 		}
 	}

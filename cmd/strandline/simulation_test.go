@@ -1,0 +1,85 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+)
+
+// seedFlag lives one life alone; so does STRANDLINE_SEED.
+var seedFlag = flag.String("seed", os.Getenv("STRANDLINE_SEED"), "the seed of the one life that TestSimulation is to live")
+
+// TestSimulation lives lives of the whole node: the embedded store and the keys on a disk whose power goes and whose calls
+// fail, commands, policy, read models and both doors over HTTP, in a bubble whose time is simulated. Each life is drawn
+// from a seed: who asks for what, and what befalls the node. Everything that was acknowledged is there after every start,
+// what was not is there wholly or not at all, every answered request is on the record once, and the read models are those
+// that the log gives.
+func TestSimulation(t *testing.T) {
+	first, lives := uint64(1), uint64(16)
+	if os.Getenv("STRANDLINE_DRILL") == "long" {
+		lives = 300
+	}
+	if *seedFlag != "" {
+		seed, err := strconv.ParseUint(*seedFlag, 10, 64)
+		if err != nil {
+			t.Fatalf("seed %q is no number", *seedFlag)
+		}
+		first, lives = seed, 1
+	}
+	var all simTally
+	for seed := first; seed < first+lives; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			l := simulate(t, seed)
+			all.add(l)
+			if *seedFlag != "" {
+				t.Log(strings.Join(l.trace, "\n"))
+			}
+		})
+	}
+	t.Logf("%d lives, %d starts, %d requests, %d events", lives, all.starts, all.requests, all.events)
+}
+
+// simTally counts what happened in lives.
+type simTally struct{ starts, requests, events int }
+
+func (y *simTally) add(l *simLife) {
+	y.starts, y.requests, y.events = y.starts+l.boots, y.requests+len(l.requests), y.events+len(l.stored)
+}
+
+// simulate lives the life of a seed.
+func simulate(t *testing.T, seed uint64) (l *simLife) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // who comes first must depend on nothing but the seed
+	cryptotest.SetGlobalRandom(t, seed)
+	stuck := time.AfterFunc(2*time.Minute, func() { panic(fmt.Sprintf("the life of seed %d does not go on", seed)) })
+	defer stuck.Stop()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l = newSimLife(t, seed, dir)
+		t.Cleanup(l.abandon)
+		l.live(16)
+	})
+	return l
+}
+
+// TestSimulationIsDeterministic: the same seed gives the same life, so that one that went wrong can be looked at.
+func TestSimulationIsDeterministic(t *testing.T) {
+	for seed := range uint64(4) {
+		var lives [2][]string
+		for i := range lives {
+			t.Run(fmt.Sprint(seed, i), func(t *testing.T) { lives[i] = simulate(t, seed).trace })
+		}
+		for i, line := range lives[0] {
+			if i >= len(lives[1]) || line != lives[1][i] {
+				t.Errorf("two lives of seed %d differ in line %d:\n%s\n%s", seed, i+1, line, lives[1][min(i, len(lives[1])-1)])
+				break
+			}
+		}
+	}
+}

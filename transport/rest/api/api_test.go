@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,11 +40,32 @@ type world struct {
 	rebuilt   []string
 	recorded  []domain.Event
 	positions []domain.Position
+	now       time.Time // of the store
+}
+
+var noon = time.Date(2026, 5, 6, 12, 0, 0, 0, time.UTC)
+
+// seals seals nothing, and cannot open what was sealed with the keys "gone" and "broken".
+type seals struct{}
+
+func (seals) Seal(dst []byte, _ string, plain, _ []byte) ([]byte, error) {
+	return append(dst, plain...), nil
+}
+
+func (seals) Open(dst []byte, key string, sealed, _ []byte) ([]byte, error) {
+	switch key {
+	case "gone":
+		return nil, codec.ErrKeyDestroyed
+	case "broken":
+		return nil, errors.New("it is broken")
+	}
+	return append(dst, sealed...), nil
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{Store: memory.New(), codec: codec.New(nil, nil, nil, nil)}
+	w := &world{codec: codec.New(seals{}, seals{}, nil, nil), now: noon}
+	w.Store = memory.New(memory.WithGaps(7), memory.WithClock(func() time.Time { return w.now }))
 	w.door = api.New(api.Parts{Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w})
 	server := httptest.NewServer(rest.NewPipeline(w, w.Store, w, w).Handler(w.door))
 	t.Cleanup(server.Close)
@@ -103,16 +125,22 @@ func (w *world) Rebuild(name string) error {
 	return nil
 }
 
-// happen appends an event to the log.
+// happen appends an event to the log, to a stream of its own.
 func (w *world) happen(t *testing.T, e domain.Event) {
 	t.Helper()
-	n := byte(len(w.positions) + 1)
-	env := domain.Envelope{ID: domain.ID{n}, Stream: fmt.Sprintf("test-%d", n), Actor: "root"}
+	w.happenIn(t, domain.Envelope{Stream: fmt.Sprintf("test-%d", len(w.positions)+1), Actor: "root"}, e)
+}
+
+// happenIn appends an event with the given envelope.
+func (w *world) happenIn(t *testing.T, env domain.Envelope, e domain.Event) {
+	t.Helper()
+	n := len(w.positions) + 1
+	env.ID = domain.ID{byte(n), byte(n >> 8)}
 	records, err := w.codec.Encode(env, nil, e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := w.Append(t.Context(), env.Stream, domain.NoStream, records)
+	done, err := w.Append(t.Context(), env.Stream, domain.Any, records)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,12 +181,15 @@ func (w *world) do(t *testing.T, r *http.Request) (*http.Response, string) {
 
 type shown struct {
 	Position, Type, Sentence, Error string
+	Revision                        uint64
+	Sealed                          bool
 	Data                            json.RawMessage
 }
 
 type page struct {
 	Events []shown
 	Next   string
+	End    bool
 }
 
 func (w *world) page(t *testing.T, query, who string) page {
@@ -281,17 +312,6 @@ func (w *world) open(t *testing.T, query, who string) (*bufio.Scanner, io.Closer
 	return bufio.NewScanner(answer.Body), answer.Body
 }
 
-func next(t *testing.T, lines *bufio.Scanner) (e shown) {
-	t.Helper()
-	if !lines.Scan() {
-		t.Fatalf("the stream ended: %v", lines.Err())
-	}
-	if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
 // TestHistoryInLines ends at the head and is recorded with its rows.
 func TestHistoryInLines(t *testing.T) {
 	w := newWorld(t)
@@ -300,7 +320,7 @@ func TestHistoryInLines(t *testing.T) {
 	}
 	lines, _ := w.open(t, "?after="+w.positions[0].String(), "anna")
 	for _, want := range w.positions[1:] {
-		if e := next(t, lines); e.Position != want.String() {
+		if e := hear(t, lines); e.Position != want.String() {
 			t.Errorf("line at %s, want %s", e.Position, want)
 		}
 	}
@@ -315,17 +335,17 @@ func TestFollow(t *testing.T) {
 	w := newWorld(t)
 	w.happen(t, added("anna"))
 	lines, _ := w.open(t, "?follow=true", "anna")
-	next(t, lines)
+	hear(t, lines)
 	w.happen(t, added("ben"))
 	w.happen(t, added("anna"))
-	if e := next(t, lines); e.Position != w.positions[2].String() {
+	if e := hear(t, lines); e.Position != w.positions[2].String() {
 		t.Errorf("line at %s, want %s", e.Position, w.positions[2])
 	}
 	w.mu.Lock()
 	w.gone = true
 	w.mu.Unlock()
 	w.happen(t, added("anna"))
-	if e := next(t, lines); e.Error == "" || len(e.Data) > 0 {
+	if e := hear(t, lines); e.Error == "" || len(e.Data) > 0 {
 		t.Errorf("after the credential was revoked: %+v, want an error", e)
 	}
 	if lines.Scan() {
@@ -339,7 +359,7 @@ func TestStop(t *testing.T) {
 	w := newWorld(t)
 	w.happen(t, added("anna"))
 	lines, _ := w.open(t, "?follow=true", "root")
-	next(t, lines)
+	hear(t, lines)
 	w.door.Stop()
 	if lines.Scan() || lines.Err() != nil {
 		t.Errorf("after the stop: %q, %v; want the end", lines.Text(), lines.Err())

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gorilla/mux"
@@ -26,6 +27,7 @@ type Bus interface {
 // Log is what the dialect asks of an event store.
 type Log interface {
 	ReadAll(ctx context.Context, from domain.Position, limit int, direction commands.Direction) iter.Seq2[domain.Record, error]
+	ReadStream(ctx context.Context, stream string, from uint64, limit int, direction commands.Direction) iter.Seq2[domain.Record, error]
 	Follow(ctx context.Context, after domain.Position) iter.Seq2[[]domain.Record, error]
 }
 
@@ -68,6 +70,7 @@ type Door struct {
 	routes  map[*mux.Route]route
 	about   []byte // the OpenAPI document
 	streams chan struct{}
+	pulse   time.Duration // between signs of life in answers that go on
 	closing chan struct{}
 	stop    sync.Once
 }
@@ -76,7 +79,7 @@ type Door struct {
 func New(parts Parts) *Door {
 	d := &Door{
 		Parts: parts, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), routes: map[*mux.Route]route{},
-		streams: make(chan struct{}, mostStreams), closing: make(chan struct{}),
+		streams: make(chan struct{}, mostStreams), pulse: 15 * time.Second, closing: make(chan struct{}),
 	}
 	all := table()
 	d.about = newDocument(all).text()

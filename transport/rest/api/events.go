@@ -3,8 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"net/http"
+	"slices"
 	"time"
 
 	"strandline/commands/policy"
@@ -16,134 +15,104 @@ func eventRoutes() []route {
 	return []route{
 		// Whoever has signed in may ask for events: which of them it gets to see is asked for each (decision 23).
 		{method: "GET", path: "/strandline/v1/events", verb: policy.OwnList, handle: (*call).events, operation: operation{
-			summary: "The log of events, as one page or as lines of JSON",
-			query: []parameter{
-				{"after", "position", "begin after this position, at first at the start"},
-				{"limit", "integer", "at most so many events"},
+			summary: "The log of events, oldest first",
+			about: "A page, or with Accept: application/x-ndjson one event a line, without limit and in constant memory. Events that the caller " +
+				"may not open are left out. A page of a rare selection may be empty and have a next all the same: the end is " +
+				"where end is true. Lines go on with follow=true; an empty line every quarter of a minute says that nothing has happened.",
+			query: slices.Concat([]parameter{
+				{"after", "position", "begin after this position; at first leave it out"},
+				{"limit", "integer", "at most so many events: of a page 100 unless told, and 1000 at most; of lines all unless told"},
 				{"follow", "boolean", "go on with events as they happen, as lines of JSON"},
-			},
+			}, eventFilters),
 			answer: eventPage{}, lines: event{},
+		}},
+		{method: "GET", path: "/strandline/v1/streams/{name}", verb: policy.OwnList, handle: (*call).stream, operation: operation{
+			summary: "The events of one stream",
+			about: "A page, or with Accept: application/x-ndjson one event a line. A stream of which the caller may open nothing is not " +
+				"found, as if nobody had written it.",
+			query: []parameter{
+				{"from", "revision", "begin at this revision; at first leave it out"},
+				{"limit", "integer", "at most so many events: of a page 100 unless told, and 1000 at most; of lines all unless told"},
+				{"direction", "forwards|backwards", "oldest first, unless told, or newest first"},
+			},
+			answer: streamPage{}, lines: event{},
 		}},
 	}
 }
-
-// longestScan bounds how many rows are looked at for one page, whoever may see them.
-const longestScan = 100_000
 
 // event is a recorded event as clients see it.
 type event struct {
 	Position    domain.Position `json:"position"`
 	Stream      string          `json:"stream"`
-	Revision    uint64          `json:"revision"`
+	Revision    uint64          `json:"revision" about:"place in its stream, from 0"`
 	ID          domain.ID       `json:"id"`
-	Type        string          `json:"type"`
-	Version     int             `json:"version"`
-	Time        time.Time       `json:"time"`
-	Actor       string          `json:"actor"`
-	Credential  string          `json:"credential,omitempty"`
-	APIKey      string          `json:"api_key,omitempty"`
-	Subject     string          `json:"subject,omitempty"`
-	Correlation domain.ID       `json:"correlation,omitzero"`
-	Causation   domain.ID       `json:"causation,omitzero"`
+	Type        string          `json:"type" about:"what happened, such as study.added"`
+	Version     int             `json:"version" about:"of the schema of data, which goes by type and version"`
+	Time        time.Time       `json:"time" about:"when it was recorded; never goes back"`
+	Actor       string          `json:"actor" about:"who acted: an object's id, root, system or anonymous"`
+	Credential  string          `json:"credential,omitempty" about:"id of the credential used"`
+	APIKey      string          `json:"api_key,omitempty" about:"id of the program's API key"`
+	Subject     string          `json:"subject,omitempty" about:"the participant whom it is about"`
+	Correlation domain.ID       `json:"correlation,omitzero" about:"id of the request that led to it"`
+	Causation   domain.ID       `json:"causation,omitzero" about:"id of the command or event that led to it"`
 	Command     string          `json:"command,omitempty"`
-	Data        json.RawMessage `json:"data,omitempty"`
-	Sealed      bool            `json:"sealed,omitempty"` // its key has been destroyed: nobody can ever read it
-	Sentence    string          `json:"sentence"`
+	Data        json.RawMessage `json:"data,omitempty" about:"what happened, in the schema of its type; neither data nor sealed: a part of a large value, or of a newer version than this server's"`
+	Sealed      bool            `json:"sealed,omitempty" about:"the data cannot be opened, most often because its key has been destroyed"`
+	Sentence    string          `json:"sentence" about:"what happened, in words for people"`
 }
 
 // eventPage is one page of events.
 type eventPage struct {
 	Events []event         `json:"events"`
 	Next   domain.Position `json:"next" about:"to be given as after, for the page that follows"`
+	End    bool            `json:"end" about:"there was nothing more when the request came; later there may be"`
 }
 
-// selection is which events are asked for.
-type selection struct {
-	after  domain.Position
-	limit  int // 0 is no limit
-	follow bool
-}
-
-// events answers with the events that the caller may open: as a page, or as lines of JSON without end.
+// events answers with the events that the caller may open: as a page, or as lines of JSON.
 func (c *call) events() (rest.Answer, error) {
-	s := selection{after: c.query.position("after"), limit: c.query.number("limit"), follow: c.query.flag("follow")}
-	if !s.follow && c.media != mediaLines {
-		return c.page(s)
+	s := c.selection()
+	c.Meta.Details.Object = s.subject
+	if c.query.flag("follow") || c.media == mediaLines {
+		return c.lines(func(ctx context.Context, w *lineWriter) error { return c.log(ctx, s, w) }), nil
 	}
-	return rest.Answer{
-		Status:  http.StatusOK,
-		Headers: []string{"Content-Type", mediaLines},
-		Stream:  func(ctx context.Context, to *rest.Stream) (int, error) { return c.stream(ctx, s, to) },
-	}, nil
+	return c.page(s)
 }
+
+// longestScan bounds how many rows are looked at for one page, whoever may see them.
+const longestScan = 100_000
 
 // page answers with one page. The position to read on after is always given, so that a caller can come back for more.
 func (c *call) page(s selection) (rest.Answer, error) {
-	s.limit = c.query.page()
-	page := eventPage{[]event{}, s.after}
-	scanned := 0
-	for r, err := range c.history(c.Context(), s.after) {
-		if err != nil {
+	page := eventPage{Events: []event{}, Next: s.after}
+	scanned, size, full := 0, c.query.page(), false
+	for r, err := range c.history(c.Context(), s) {
+		switch {
+		case err != nil:
 			return rest.Answer{}, err
+		case s.over(&r.Envelope):
+			page.End = true
+			return shows(page, len(page.Events))
 		}
 		page.Next = r.Position
-		if e, ok := c.shown(c.Context(), r); ok {
+		if e, ok := c.selected(c.Context(), s, r); ok {
 			page.Events = append(page.Events, e)
 		}
-		if scanned++; len(page.Events) == s.limit || scanned == longestScan {
+		if scanned++; len(page.Events) == size || scanned == longestScan {
+			full = true
 			break
 		}
 	}
+	if !full && page.Next.Before(c.Arrival) {
+		page.Next = c.Arrival
+	}
+	page.End = !page.Next.Before(c.Arrival)
 	return shows(page, len(page.Events))
 }
 
-// stream writes lines, if there are not too many streams already.
-func (c *call) stream(ctx context.Context, s selection, to *rest.Stream) (int, error) {
-	lines := json.NewEncoder(to)
-	lines.SetEscapeHTML(false)
-	select {
-	case c.streams <- struct{}{}:
-	default:
-		busy := &rest.BusyError{With: "streams of events", After: 10 * time.Second}
-		return 0, c.breakOff(ctx, busy, lines)
+// selected is a record as the caller gets to see it; false if it is not selected, or not for the caller.
+func (c *call) selected(ctx context.Context, s selection, r domain.Record) (event, bool) {
+	if !s.wants(&r.Envelope) {
+		return event{}, false
 	}
-	defer func() { <-c.streams }()
-	ctx, stop := c.untilStop(ctx)
-	defer stop()
-	return c.write(ctx, s, to, lines)
-}
-
-// write writes lines until the head that there was at the request's arrival, or with follow until ctx ends.
-func (c *call) write(ctx context.Context, s selection, to *rest.Stream, lines *json.Encoder) (rows int, err error) {
-	for r, err := range c.feed(ctx, s, to) {
-		if err != nil {
-			return rows, c.breakOff(ctx, err, lines)
-		}
-		e, ok := c.shown(ctx, r)
-		if !ok {
-			continue
-		}
-		if lines.Encode(e) != nil {
-			return rows, nil // the client has gone away
-		}
-		if rows++; rows == s.limit {
-			return rows, nil
-		}
-	}
-	return rows, nil
-}
-
-// broken is the last line of an answer that did not come to its end.
-type broken struct {
-	Error string `json:"error" about:"what went wrong, and what to do about it"`
-	Code  string `json:"code"`
-}
-
-// breakOff tells the client that there would have been more, and why there is not.
-func (c *call) breakOff(ctx context.Context, err error, lines *json.Encoder) error {
-	if ctx.Err() != nil {
-		return nil // the client has gone away, or the server stops
-	}
-	p := worded(err)
-	return errors.Join(err, lines.Encode(broken{p.Title + " " + p.Remedy, p.Code}))
+	return c.shown(ctx, r)
 }

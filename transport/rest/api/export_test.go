@@ -1,6 +1,12 @@
 package api
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
+
+// SetPulse sets the time between signs of life.
+func (d *Door) SetPulse(every time.Duration) { d.pulse = every }
 
 // Routes are the methods and paths of the table, for tests that go through all of them.
 func Routes() (all [][2]string) {
@@ -20,3 +26,6 @@ func Codes() (codes []string) {
 
 // Documented is the OpenAPI document.
 func Documented() []byte { return newDocument(table()).text() }
+
+// MostStreams is how many answers in lines are open at a time.
+const MostStreams = mostStreams

@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"iter"
 
-	"strandline/commands"
 	"strandline/commands/policy"
 	"strandline/domain"
 	"strandline/domain/access"
@@ -15,38 +13,7 @@ import (
 	"strandline/domain/grant"
 	"strandline/domain/observation"
 	"strandline/domain/registry"
-	"strandline/transport/rest"
 )
-
-// feed yields what is asked for: the history, and with follow what happens from then on.
-func (c *call) feed(ctx context.Context, s selection, to *rest.Stream) iter.Seq2[domain.Record, error] {
-	if !s.follow {
-		return c.history(ctx, s.after)
-	}
-	return func(yield func(domain.Record, error) bool) {
-		for batch, err := range c.Log.Follow(ctx, s.after) {
-			if err != nil {
-				yield(domain.Record{}, err)
-				return
-			}
-			if len(batch) > 0 { // what revokes the caller's rights is seen before what comes with it
-				c.Arrival = batch[len(batch)-1].Position
-			}
-			if err := c.still(); err != nil {
-				yield(domain.Record{}, err)
-				return
-			}
-			for _, r := range batch {
-				if !yield(r, nil) {
-					return
-				}
-			}
-			if to.Flush() != nil {
-				return // the client has gone away
-			}
-		}
-	}
-}
 
 // still makes sure that the caller is who it was when the stream was opened, and forgets what it was allowed, so that a
 // changed credential or grant bites in streams too.
@@ -55,28 +22,12 @@ func (c *call) still() error {
 	return c.SignIn.Authenticate(c.Call)
 }
 
-// history yields the records after a position, up to the head that there was at the request's arrival.
-func (c *call) history(ctx context.Context, after domain.Position) iter.Seq2[domain.Record, error] {
-	return func(yield func(domain.Record, error) bool) {
-		for r, err := range c.Log.ReadAll(ctx, after, 0, commands.Forwards) {
-			if err == nil && c.Arrival.Before(r.Position) {
-				return
-			}
-			if err == nil && !after.Before(r.Position) {
-				continue
-			}
-			if !yield(r, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
 // shown is a record as the caller gets to see it; false if it does not. A record that cannot be decoded is shown to
 // those who see everything, without its data.
 func (c *call) shown(ctx context.Context, r domain.Record) (event, bool) {
 	opened, err := c.Decoder.Decode(ctx, r)
-	if err != nil {
+	failed := err != nil
+	if failed {
 		opened = domain.Recorded{Position: r.Position, Envelope: r.Envelope, Unknown: true}
 	}
 	if !c.mayOpen(opened) {
@@ -86,7 +37,7 @@ func (c *call) shown(ctx context.Context, r domain.Record) (event, bool) {
 		Position: r.Position, Stream: r.Stream, Revision: r.Revision, ID: r.ID, Type: r.Type, Version: r.Version,
 		Time: r.Time, Actor: r.Actor, Credential: r.Credential, APIKey: r.APIKey, Subject: r.Subject,
 		Correlation: r.Correlation, Causation: r.Causation, Command: r.Command,
-		Data: data(opened), Sealed: opened.Sealed, Sentence: codec.Sentence(opened),
+		Data: data(opened), Sealed: opened.Sealed || failed && r.Key != "", Sentence: codec.Sentence(opened),
 	}, true
 }
 

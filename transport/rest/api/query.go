@@ -170,7 +170,7 @@ func number(text string, least int) (int, error) {
 
 // Times beyond these cannot be written as RFC 3339.
 var (
-	firstTime = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	firstTime = time.Time{}.Add(1) // the zero time is none
 	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 )
 

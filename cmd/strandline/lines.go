@@ -92,7 +92,7 @@ func (c *client) lines(ctx context.Context, path string) (*lines, error) {
 
 func (l *lines) close() { l.body.Close() }
 
-// all yields the lines, each valid until the next. It ends with an error where the answer broke off.
+// all yields the lines that are not empty, each valid until the next. It ends with an error where the answer broke off.
 func (l *lines) all(ctx context.Context) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		from := bufio.NewReaderSize(l.body, 64<<10)
@@ -109,6 +109,10 @@ func (l *lines) all(ctx context.Context) iter.Seq2[[]byte, error] {
 			}
 			if errors.Is(err, io.EOF) && len(line) == 0 {
 				return
+			}
+			if err == nil && len(bytes.TrimSpace(line)) == 0 {
+				long = long[:0]
+				continue // a sign of life
 			}
 			if err == nil {
 				err = whole(line)

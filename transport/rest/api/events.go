@@ -72,6 +72,7 @@ type eventPage struct {
 func (c *call) events() (rest.Answer, error) {
 	s := c.selection()
 	c.Meta.Details.Object = s.subject
+	c.ReadFrom(c.Arrival)
 	if c.query.flag("follow") || c.media == mediaLines {
 		return c.lines(func(ctx context.Context, w *lineWriter) error { return c.log(ctx, s, w) }), nil
 	}

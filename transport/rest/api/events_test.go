@@ -172,6 +172,16 @@ func TestTheEndOfAPage(t *testing.T) {
 	}
 }
 
+// TestReadsTellUpToWhere they know what happened.
+func TestReadsTellUpToWhere(t *testing.T) {
+	w := some(t)
+	for _, path := range []string{"/events?limit=1", "/streams/things-1", "/events?follow=true"} {
+		if answer, _ := w.send(t, "HEAD", path, "root", ""); answer.Header.Get("Strandline-Position") != w.positions[39].String() {
+			t.Errorf("%s tells of %q, want %s", path, answer.Header.Get("Strandline-Position"), w.positions[39])
+		}
+	}
+}
+
 // TestARareSelectionEndsItsPageEarly and is found by going on.
 func TestARareSelectionEndsItsPageEarly(t *testing.T) {
 	w := newWorld(t)

@@ -21,6 +21,7 @@ type streamPage struct {
 // stream answers with the events of a stream that the caller may open.
 func (c *call) stream() (rest.Answer, error) {
 	name := c.vars["name"]
+	c.ReadFrom(c.Arrival)
 	if err := c.sees(name); err != nil {
 		return rest.Answer{}, err
 	}

@@ -58,6 +58,7 @@ type Parts struct {
 	Decoder     Decoder
 	SignIn      SignIn
 	Projections Projections
+	Series      Series
 }
 
 // mostStreams bounds how many streams of events are open at a time.

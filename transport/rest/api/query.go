@@ -41,9 +41,12 @@ type value struct {
 	id       domain.ID
 }
 
-func (q query) has(name string) bool                 { _, ok := q[name]; return ok }
-func (q query) text(name string) string              { return q[name].text }
-func (q query) list(name string) []string            { return q[name].list }
+func (q query) has(name string) bool      { _, ok := q[name]; return ok }
+func (q query) text(name string) string   { return q[name].text }
+func (q query) list(name string) []string { return q[name].list }
+func (q query) texts(name string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(q[name].list)))
+}
 func (q query) number(name string) int               { return q[name].number }
 func (q query) flag(name string) bool                { return q[name].flag }
 func (q query) position(name string) domain.Position { return q[name].position }
@@ -91,7 +94,7 @@ func (q query) read(nth int, part string, declared []parameter) error {
 	if len(text) > longestText {
 		return fmt.Errorf("%w: %s is longer than %d bytes", domain.ErrInvalid, name, longestText)
 	}
-	if q.has(name) && declared[i].kind != "list" {
+	if q.has(name) && declared[i].kind != "list" && declared[i].kind != "texts" {
 		return fmt.Errorf("%w: %s is given twice", domain.ErrInvalid, name)
 	}
 	if text == "" {
@@ -131,6 +134,10 @@ func (p parameter) read(v value, text string) (value, error) {
 		v.list = append(v.list, strings.Split(text, ",")...)
 		if len(v.list) > longestList {
 			err = fmt.Errorf("a list of at most %d words", longestList)
+		}
+	case "texts":
+		if v.list = append(v.list, text); len(v.list) > longestList {
+			err = fmt.Errorf("given at most %d times", longestList)
 		}
 	case "integer":
 		v.number, err = number(text, 1)

@@ -33,6 +33,7 @@ type operation struct {
 //
 //	"string"     any text
 //	"list"       words with commas between them; it may be given several times
+//	"texts"      any text; it may be given several times
 //	"integer"    a whole number from 1
 //	"revision"   a whole number from 0
 //	"boolean"    true or false
@@ -59,5 +60,5 @@ func (r route) open() bool { return r.verb == policy.ServerView }
 
 // table is every route of the dialect. Each file with handlers lists its own.
 func table() []route {
-	return slices.Concat(aboutRoutes(), eventRoutes(), projectionRoutes())
+	return slices.Concat(aboutRoutes(), eventRoutes(), seriesRoutes(), projectionRoutes())
 }

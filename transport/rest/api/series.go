@@ -1,0 +1,384 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"strandline/commands/policy"
+	"strandline/domain"
+	"strandline/readmodels/series"
+	"strandline/transport/rest"
+)
+
+// Series is what the dialect asks of readmodels/series.
+type Series interface {
+	readModel
+	Merged(ctx context.Context, c series.Choice) iter.Seq2[series.Sample, error]
+	Latest(ctx context.Context, subject string, channels, series []string) ([]series.Sample, error)
+}
+
+const seriesPath = "/strandline/v1/subjects/{id}/series"
+
+func seriesRoutes() []route {
+	names := []parameter{
+		{"name", "texts", "only of series with this name; it may be given several times"},
+		{"channel", "texts", "only of this channel; it may be given several times"},
+	}
+	return []route{
+		{method: "GET", path: seriesPath, verb: policy.EventList, object: subject, handle: (*call).series, operation: operation{
+			summary: "What was observed of a subject, oldest first, or summed up in windows of time",
+			about: "Samples come by time, position and index; those without a time come first, unless from or to are given. " +
+				"The pages of one walk show what was recorded before its first page. With a window, samples without a time are left out, " +
+				"and so are windows without samples; windows begin at whole multiples of their length since 1970-01-01 UTC.",
+			query: append(slices.Clone(names),
+				parameter{"from", "time", "not before this time"},
+				parameter{"to", "time", "before this time"},
+				parameter{"limit", "integer", "at most so many rows"},
+				parameter{"after", "string", "go on after this place: next of the page before"},
+				parameter{"window", "string", "sum up in windows of this length: 5m, 1h, 1d, 1w, PT5M, P1D"},
+				parameter{"aggregate", "list", "of each window: count, min, max, mean, last; all of them if left out. Min, max and mean are those of numbers"},
+				parameter{"field", "string", "sum up this member of values that are objects, a path with dots"}),
+			answer: seriesPage{}, lines: sample{},
+		}},
+		{method: "GET", path: seriesPath + "/latest", verb: policy.EventList, object: subject, handle: (*call).latest, operation: operation{
+			summary: "The latest sample of each series of a subject, by channel and name",
+			query:   names, answer: latestSamples{}, lines: sample{},
+		}},
+	}
+}
+
+// subject is the object that the path names.
+func subject(c *call) policy.Object { return policy.Object{ID: c.vars["id"]} }
+
+// seriesPage has samples, or windows where those were asked for.
+type seriesPage struct {
+	Samples []sample `json:"samples,omitempty"`
+	Windows []window `json:"windows,omitempty"`
+	Next    string   `json:"next" about:"to go on after this page"`
+}
+
+type samplePage struct {
+	Samples []sample `json:"samples"`
+	Next    string   `json:"next"`
+}
+
+type windowPage struct {
+	Windows []window `json:"windows"`
+	Next    string   `json:"next"`
+}
+
+type latestSamples struct {
+	Samples []sample `json:"samples"`
+}
+
+// sample is a sample as clients see it.
+type sample struct {
+	Time     *int64          `json:"time" about:"ms since 1970-01-01 UTC, null where it is not known"`
+	Channel  string          `json:"channel"`
+	Name     string          `json:"name" about:"of the series"`
+	Value    json.RawMessage `json:"value" about:"as it was sent"`
+	Position domain.Position `json:"position" about:"of the event that it was recorded in"`
+	Index    int             `json:"index" about:"in that event, from 0"`
+}
+
+// window is a window as clients see it. What was not asked for is left out; what there is none of is null.
+type window struct {
+	Start   int64           `json:"start" about:"ms since 1970-01-01 UTC"`
+	End     int64           `json:"end" about:"ms since 1970-01-01 UTC, not in the window any more"`
+	Channel string          `json:"channel"`
+	Name    string          `json:"name" about:"of the series"`
+	Count   json.RawMessage `json:"count,omitempty" about:"of samples"`
+	Min     json.RawMessage `json:"min,omitempty" about:"of numbers"`
+	Max     json.RawMessage `json:"max,omitempty" about:"of numbers"`
+	Mean    json.RawMessage `json:"mean,omitempty" about:"of numbers"`
+	Last    json.RawMessage `json:"last,omitempty" about:"the value of the last sample"`
+}
+
+// asked is what a request wants to see of a subject's series.
+type asked struct {
+	choice     series.Choice
+	limit      int // 0 is no limit
+	folding    series.Folding
+	aggregates []string // none for samples
+	shown      *shown   // the window shown last, nil at the beginning
+}
+
+// shown is a window that a page ended with.
+type shown struct {
+	start         int64
+	channel, name string
+}
+
+// series answers with samples or windows: as a page, or as lines of JSON without end.
+func (c *call) series() (rest.Answer, error) {
+	a, err := c.asked()
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	c.ready(c.Series)
+	if c.media == mediaLines {
+		return c.lines(func(ctx context.Context) iter.Seq2[any, error] { return c.rows(ctx, a) }), nil
+	}
+	if a.limit == 0 {
+		a.limit = c.query.page()
+	}
+	a.limit = min(a.limit, largestPage)
+	if a.choice.Until.IsZero() {
+		a.choice.Until = c.Series.Checkpoint()
+	}
+	if a.aggregates != nil {
+		return c.windowPage(a)
+	}
+	return c.samplePage(a)
+}
+
+// asked reads the query.
+func (c *call) asked() (a asked, err error) {
+	a.choice = series.Choice{Subject: c.vars["id"], Series: c.query.texts("name"), Channels: c.query.texts("channel"),
+		From: c.query.ms("from"), To: c.query.ms("to")}
+	a.limit = c.query.number("limit")
+	if !c.query.has("window") {
+		if c.query.has("aggregate") || c.query.has("field") {
+			return a, fmt.Errorf("%w: aggregate and field need a window, such as window=1h", domain.ErrInvalid)
+		}
+		return a, a.after(c.query.text("after"))
+	}
+	if a.folding.Width, err = readWindow(c.query.text("window")); err != nil {
+		return a, err
+	}
+	if a.aggregates, err = aggregates(c.query.list("aggregate")); err != nil {
+		return a, err
+	}
+	a.folding.Field = c.query.text("field")
+	return a, a.after(c.query.text("after"))
+}
+
+// allAggregates are what can be told of a window.
+var allAggregates = []string{"count", "min", "max", "mean", "last"}
+
+func aggregates(words []string) ([]string, error) {
+	for _, word := range words {
+		if !slices.Contains(allAggregates, word) {
+			return nil, fmt.Errorf("%w: aggregate is some of %s", domain.ErrInvalid, strings.Join(allAggregates, ", "))
+		}
+	}
+	if len(words) == 0 {
+		return allAggregates, nil
+	}
+	return words, nil
+}
+
+// ms is a time in whole ms, rounded up: no sample lies between; nil if it was not given.
+func (q query) ms(name string) *int64 {
+	if !q.has(name) {
+		return nil
+	}
+	ms := q.time(name).Add(time.Millisecond - 1).UnixMilli()
+	return &ms
+}
+
+// samplePage answers with one page of samples. Where to go on is always given, so that a caller can come back for more.
+func (c *call) samplePage(a asked) (rest.Answer, error) {
+	page := samplePage{[]sample{}, c.query.text("after")}
+	for s, err := range c.Series.Merged(c.Context(), a.choice) {
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		if len(page.Samples) == a.limit {
+			page.Next = sampleCursor(page.Samples[a.limit-1], a.choice.Until)
+			return shows(page, a.limit)
+		}
+		page.Samples = append(page.Samples, shownSample(s))
+	}
+	if n := len(page.Samples); n > 0 {
+		page.Next = sampleCursor(page.Samples[n-1], domain.Position{}) // this walk is over; another may find newer ones
+	}
+	return shows(page, len(page.Samples))
+}
+
+func shownSample(s series.Sample) sample {
+	return sample{Time: s.Time, Channel: s.Channel, Name: s.Series, Value: s.Value, Position: s.Position, Index: s.Index}
+}
+
+// mostFolded is after how many samples a page of windows is cut short, so that no answer takes for ever.
+const mostFolded = 2_000_000
+
+// windowPage answers with one page of windows.
+func (c *call) windowPage(a asked) (rest.Answer, error) {
+	page := windowPage{[]window{}, c.query.text("after")}
+	looked := 0
+	for w, err := range c.folded(c.Context(), a, &looked) {
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		if n := len(page.Windows); n == a.limit || n > 0 && looked > mostFolded && w.Start != page.Windows[n-1].Start {
+			page.Next = windowCursor(page.Windows[n-1], a.choice.Until)
+			return shows(page, n)
+		}
+		page.Windows = append(page.Windows, a.window(w))
+	}
+	if n := len(page.Windows); n > 0 {
+		page.Next = windowCursor(page.Windows[n-1], domain.Position{})
+	}
+	return shows(page, len(page.Windows))
+}
+
+// folded yields the windows that are still to be shown, and counts the samples in them.
+func (c *call) folded(ctx context.Context, a asked, looked *int) iter.Seq2[series.Window, error] {
+	if a.shown != nil && (a.choice.From == nil || *a.choice.From < a.shown.start) {
+		a.choice.From = &a.shown.start
+	}
+	return func(yield func(series.Window, error) bool) {
+		for w, err := range a.folding.Windows(c.Series.Merged(ctx, a.choice)) {
+			*looked += w.Count
+			if err == nil && !a.shown.before(w) {
+				continue
+			}
+			if !yield(w, err) {
+				return
+			}
+		}
+	}
+}
+
+// before tells whether the window shown last comes before w.
+func (s *shown) before(w series.Window) bool {
+	return s == nil || cmp.Or(cmp.Compare(s.start, w.Start), cmp.Compare(s.channel, w.Channel), cmp.Compare(s.name, w.Series)) < 0
+}
+
+// window is what was asked for of w.
+func (a asked) window(w series.Window) window {
+	shown := window{Start: w.Start, End: w.End, Channel: w.Channel, Name: w.Series}
+	for _, aggregate := range a.aggregates {
+		switch aggregate {
+		case "count":
+			shown.Count = fmt.Append(nil, w.Count)
+		case "min":
+			shown.Min = jsonNumber(w.Min, w.Numbers)
+		case "max":
+			shown.Max = jsonNumber(w.Max, w.Numbers)
+		case "mean":
+			shown.Mean = jsonNumber(w.Mean, w.Numbers)
+		case "last":
+			shown.Last = w.Last
+		}
+	}
+	return shown
+}
+
+// rows yields what lines show: all of it, or as much as was asked for.
+func (c *call) rows(ctx context.Context, a asked) iter.Seq2[any, error] {
+	return func(yield func(any, error) bool) {
+		rows := 0
+		show := func(row any, err error) bool {
+			rows++
+			return yield(row, err) && rows != a.limit
+		}
+		if a.aggregates == nil {
+			for s, err := range c.Series.Merged(ctx, a.choice) {
+				if !show(shownSample(s), err) {
+					return
+				}
+			}
+			return
+		}
+		looked := 0
+		for w, err := range c.folded(ctx, a, &looked) {
+			if !show(a.window(w), err) {
+				return
+			}
+		}
+	}
+}
+
+// latest answers with the latest sample of each series.
+func (c *call) latest() (rest.Answer, error) {
+	c.ready(c.Series)
+	found, err := c.Series.Latest(c.Context(), c.vars["id"], c.query.texts("channel"), c.query.texts("name"))
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	shown := latestSamples{make([]sample, len(found))}
+	for i, s := range found {
+		shown.Samples[i] = shownSample(s)
+	}
+	if c.media != mediaLines {
+		return shows(shown, len(found))
+	}
+	return c.lines(func(context.Context) iter.Seq2[any, error] {
+		return func(yield func(any, error) bool) {
+			for _, s := range shown.Samples {
+				if !yield(s, nil) {
+					return
+				}
+			}
+		}
+	}), nil
+}
+
+// lines answers with rows as lines of JSON, in the memory that one of them takes.
+func (c *call) lines(rows func(ctx context.Context) iter.Seq2[any, error]) rest.Answer {
+	return rest.Answer{Status: http.StatusOK, Headers: []string{"Content-Type", mediaLines},
+		Stream: func(ctx context.Context, to *rest.Stream) (n int, err error) {
+			lines := json.NewEncoder(to)
+			lines.SetEscapeHTML(false)
+			for row, err := range rows(ctx) {
+				if err != nil {
+					return n, c.broken(ctx, err, lines)
+				}
+				if lines.Encode(row) != nil {
+					return n, nil // the client has gone away
+				}
+				n++
+			}
+			return n, nil
+		}}
+}
+
+// readModel is what all read models have in common.
+type readModel interface {
+	Wait(ctx context.Context, position domain.Position) error
+	Checkpoint() domain.Position
+}
+
+// ready waits until a read model has seen all that had happened when the request came (decision 17). One that stands
+// still answers with what it has; the caller is told up to where that goes.
+func (c *call) ready(m readModel) {
+	ctx, stop := c.Waiting()
+	defer stop()
+	_ = m.Wait(ctx, c.Arrival)
+	c.ReadFrom(m.Checkpoint())
+}
+
+// longestWindow bounds windows, in ms: ten years.
+const longestWindow = int64(3652 * 24 * time.Hour / time.Millisecond)
+
+// readWindow reads the length of a window in ms.
+func readWindow(text string) (int64, error) {
+	length, err := readDuration(text)
+	ms := length.Milliseconds()
+	if err != nil || ms < 1 || ms > longestWindow || time.Duration(ms)*time.Millisecond != length {
+		return 0, fmt.Errorf("%w: window is a length of whole milliseconds up to 3652 days, such as 5m, 1h, 1d, 1w, PT5M or P1D; "+
+			"months and years are not, since they vary", domain.ErrInvalid)
+	}
+	return ms, nil
+}
+
+// jsonNumber is a number as JSON, null where there were none of which it could be.
+func jsonNumber(n float64, of int) json.RawMessage {
+	if of == 0 {
+		return json.RawMessage("null")
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		return json.RawMessage("null") // beyond what a number can be, which only rounding at the very limit makes of a mean
+	}
+	return text
+}

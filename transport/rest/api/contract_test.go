@@ -268,6 +268,8 @@ func checkPlain(kind string, format, v any, at string) error {
 	case "string":
 		text, is := v.(string)
 		ok = is && checkFormat(format, text)
+	case "null":
+		ok = v == nil
 	case "boolean":
 		_, ok = v.(bool)
 	case "number":

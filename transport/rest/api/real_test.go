@@ -26,7 +26,6 @@ import (
 	"strandline/domain/registry"
 	"strandline/projections"
 	"strandline/readmodels"
-	"strandline/readmodels/documents"
 	"strandline/readmodels/series"
 	"strandline/transport/eventstore/memory"
 	"strandline/transport/files"
@@ -55,7 +54,7 @@ type real struct {
 	codec     *codec.Codec
 	keys      *keys.Store
 	bus       *commands.Bus
-	handler   http.Handler
+	url       string
 	documents *readmodels.DB
 	series    *readmodels.DB
 }
@@ -120,8 +119,9 @@ func (w *real) start() {
 		Series: series.NewStore(w.series)})
 	w.Cleanup(door.Stop)
 	log := slog.New(slog.NewTextHandler(w.Output(), nil))
-	w.handler = rest.NewPipeline(w.bus, w.store, directory, w.keys, rest.WithLogger(log)).Handler(door)
-	_ = documents.New
+	server := httptest.NewServer(rest.NewPipeline(w.bus, w.store, directory, w.keys, rest.WithLogger(log)).Handler(door))
+	w.Cleanup(server.Close)
+	w.url = server.URL + "/strandline/v1"
 }
 
 // settle adds a researcher with two studies and a participant in each, and another researcher.
@@ -171,22 +171,30 @@ func (w *real) observe(channel string, items ...observation.Item) domain.Positio
 	return w.do(observation.Record{Subject: participantID, Channel: channel, Items: items}).Position
 }
 
+// answered is an answer that has been read.
+type answered struct {
+	Code   int
+	Body   string
+	Header http.Header
+}
+
 // send makes a request as somebody, with headers given as names and values in turn.
-func (w *real) send(who, method, path, body string, headers ...string) *httptest.ResponseRecorder {
-	var content io.Reader
-	if body != "" {
-		content = strings.NewReader(body)
-	}
-	r := httptest.NewRequest(method, "/strandline/v1"+path, content)
+func (w *real) send(who, method, path, body string, headers ...string) answered {
+	w.Helper()
+	r, err := http.NewRequestWithContext(w.Context(), method, w.url+path, strings.NewReader(body))
+	w.must(err)
 	if who != "" {
 		r.SetBasicAuth(who, "secret")
 	}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	recorder := httptest.NewRecorder()
-	w.handler.ServeHTTP(recorder, r)
-	return recorder
+	answer, err := http.DefaultClient.Do(r)
+	w.must(err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	w.must(err)
+	return answered{answer.StatusCode, string(text), answer.Header}
 }
 
 // get asks as the administrator for what must be there, and reads the answer.
@@ -196,6 +204,6 @@ func (w *real) get(path string, into any) http.Header {
 	if answer.Code != 200 {
 		w.Fatalf("GET %s: %d %s", path, answer.Code, answer.Body)
 	}
-	w.must(json.Unmarshal(answer.Body.Bytes(), into))
-	return answer.Header()
+	w.must(json.Unmarshal([]byte(answer.Body), into))
+	return answer.Header
 }

@@ -57,11 +57,21 @@ func (p properties) MarshalJSON() ([]byte, error) {
 // schemas collects the schemas of named types, which are referred to.
 type schemas map[string]*schema
 
+// either is a value of the type of one of these.
+type either []any
+
 // of is the schema of a value's type, as encoding/json writes it. A member may say more in its tags: about (a sentence)
 // and enum (words with commas between them).
 func (all schemas) of(v any) *schema {
-	if v == nil {
+	switch v := v.(type) {
+	case nil:
 		return &schema{}
+	case either:
+		any := &schema{}
+		for _, one := range v {
+			any.AnyOf = append(any.AnyOf, all.of(one))
+		}
+		return any
 	}
 	return all.ofType(reflect.TypeOf(v))
 }
@@ -146,6 +156,9 @@ func (all schemas) object(t reflect.Type) *schema {
 
 func (all schemas) member(f reflect.StructField) *schema {
 	s := all.ofType(f.Type)
+	if f.Type.Kind() == reflect.Pointer && !strings.Contains(f.Tag.Get("json"), "omit") {
+		s = &schema{AnyOf: []*schema{s, {Type: "null"}}}
+	}
 	if about := f.Tag.Get("about"); about != "" {
 		s.Description = about
 	}
@@ -161,7 +174,7 @@ func (p parameter) schema() *schema {
 	switch p.kind {
 	case "string":
 		return &schema{Type: "string"}
-	case "list":
+	case "list", "texts":
 		return &schema{Type: "array", Items: &schema{Type: "string"}}
 	case "integer":
 		return &schema{Type: "integer", Minimum: &one}

@@ -45,7 +45,7 @@ func seriesRoutes() []route {
 				parameter{"window", "string", "sum up in windows of this length: 5m, 1h, 1d, 1w, PT5M, P1D"},
 				parameter{"aggregate", "list", "of each window: count, min, max, mean, last; all of them if left out. Min, max and mean are those of numbers"},
 				parameter{"field", "string", "sum up this member of values that are objects, a path with dots"}),
-			answer: seriesPage{}, lines: sample{},
+			answer: either{samplePage{}, windowPage{}}, lines: either{sample{}, window{}},
 		}},
 		{method: "GET", path: seriesPath + "/latest", verb: policy.EventList, object: subject, handle: (*call).latest, operation: operation{
 			summary: "The latest sample of each series of a subject, by channel and name",
@@ -57,23 +57,19 @@ func seriesRoutes() []route {
 // subject is the object that the path names.
 func subject(c *call) policy.Object { return policy.Object{ID: c.vars["id"]} }
 
-// seriesPage has samples, or windows where those were asked for.
-type seriesPage struct {
-	Samples []sample `json:"samples,omitempty"`
-	Windows []window `json:"windows,omitempty"`
-	Next    string   `json:"next" about:"to go on after this page"`
-}
+// samplePage and windowPage are what a page has.
+type (
+	samplePage struct {
+		Samples []sample `json:"samples"`
+		Next    string   `json:"next" about:"to go on after this page"`
+	}
+	windowPage struct {
+		Windows []window `json:"windows"`
+		Next    string   `json:"next" about:"to go on after this page"`
+	}
+)
 
-type samplePage struct {
-	Samples []sample `json:"samples"`
-	Next    string   `json:"next"`
-}
-
-type windowPage struct {
-	Windows []window `json:"windows"`
-	Next    string   `json:"next"`
-}
-
+// latestSamples are the latest of each series.
 type latestSamples struct {
 	Samples []sample `json:"samples"`
 }
@@ -331,7 +327,7 @@ func (c *call) lines(rows func(ctx context.Context) iter.Seq2[any, error]) rest.
 			lines.SetEscapeHTML(false)
 			for row, err := range rows(ctx) {
 				if err != nil {
-					return n, c.broken(ctx, err, lines)
+					return n, c.breakOff(ctx, err, lines)
 				}
 				if lines.Encode(row) != nil {
 					return n, nil // the client has gone away

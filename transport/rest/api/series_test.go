@@ -119,12 +119,12 @@ func TestSeriesInLines(t *testing.T) {
 	}
 	for query, want := range map[string]int{"": 300, "limit=7": 7, "from=290": 10, "window=100ms": 3, "window=100ms&limit=2": 2} {
 		answer := w.send("admin", "GET", "/subjects/"+participantID+"/series?"+query, "", "Accept", "application/x-ndjson")
-		if n := strings.Count(answer.Body.String(), "\n"); answer.Code != 200 || n != want || answer.Header().Get("Strandline-Position") == "" {
+		if n := strings.Count(answer.Body, "\n"); answer.Code != 200 || n != want || answer.Header.Get("Strandline-Position") == "" {
 			t.Errorf("%s: %d with %d lines, want %d: %.200s", query, answer.Code, n, want, answer.Body)
 		}
 	}
 	answer := w.send("admin", "GET", "/subjects/"+participantID+"/series/latest", "", "Accept", "application/x-ndjson")
-	if !strings.HasPrefix(answer.Body.String(), `{"time":299,"channel":"lamp.sensor","name":"a","value":299,`) {
+	if !strings.HasPrefix(answer.Body, `{"time":299,"channel":"lamp.sensor","name":"a","value":299,`) {
 		t.Errorf("latest: %d %s", answer.Code, answer.Body)
 	}
 }
@@ -193,7 +193,7 @@ func TestSeriesRefuses(t *testing.T) {
 			}
 			answer := w.send(tt.who, "GET", "/subjects/"+tt.subject+path, "")
 			var p struct{ Code string }
-			_ = json.Unmarshal(answer.Body.Bytes(), &p)
+			_ = json.Unmarshal([]byte(answer.Body), &p)
 			if answer.Code != tt.status || p.Code != tt.code {
 				t.Errorf("%s as %q: %d %s, want %d %s", path, tt.who, answer.Code, answer.Body, tt.status, tt.code)
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -61,11 +60,13 @@ func subject(c *call) policy.Object { return policy.Object{ID: c.vars["id"]} }
 type (
 	samplePage struct {
 		Samples []sample `json:"samples"`
-		Next    string   `json:"next" about:"to go on after this page"`
+		Next    string   `json:"next" about:"to be given as after, for the page that follows"`
+		End     bool     `json:"end" about:"there was nothing more when the request came; later there may be"`
 	}
 	windowPage struct {
 		Windows []window `json:"windows"`
-		Next    string   `json:"next" about:"to go on after this page"`
+		Next    string   `json:"next" about:"to be given as after, for the page that follows"`
+		End     bool     `json:"end" about:"there was nothing more when the request came; later there may be"`
 	}
 )
 
@@ -100,7 +101,6 @@ type window struct {
 // asked is what a request wants to see of a subject's series.
 type asked struct {
 	choice     series.Choice
-	limit      int // 0 is no limit
 	folding    series.Folding
 	aggregates []string // none for samples
 	shown      *shown   // the window shown last, nil at the beginning
@@ -120,12 +120,8 @@ func (c *call) series() (rest.Answer, error) {
 	}
 	c.ready(c.Series)
 	if c.media == mediaLines {
-		return c.lines(func(ctx context.Context) iter.Seq2[any, error] { return c.rows(ctx, a) }), nil
+		return c.lines(func(ctx context.Context, w *lineWriter) error { return w.series(ctx, a) }), nil
 	}
-	if a.limit == 0 {
-		a.limit = c.query.page()
-	}
-	a.limit = min(a.limit, largestPage)
 	if a.choice.Until.IsZero() {
 		a.choice.Until = c.Series.Checkpoint()
 	}
@@ -139,7 +135,6 @@ func (c *call) series() (rest.Answer, error) {
 func (c *call) asked() (a asked, err error) {
 	a.choice = series.Choice{Subject: c.vars["id"], Series: c.query.texts("name"), Channels: c.query.texts("channel"),
 		From: c.query.ms("from"), To: c.query.ms("to")}
-	a.limit = c.query.number("limit")
 	if !c.query.has("window") {
 		if c.query.has("aggregate") || c.query.has("field") {
 			return a, fmt.Errorf("%w: aggregate and field need a window, such as window=1h", domain.ErrInvalid)
@@ -182,20 +177,21 @@ func (q query) ms(name string) *int64 {
 
 // samplePage answers with one page of samples. Where to go on is always given, so that a caller can come back for more.
 func (c *call) samplePage(a asked) (rest.Answer, error) {
-	page := samplePage{[]sample{}, c.query.text("after")}
+	limit, page := c.query.page(), samplePage{Samples: []sample{}, Next: c.query.text("after")}
 	for s, err := range c.Series.Merged(c.Context(), a.choice) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		if len(page.Samples) == a.limit {
-			page.Next = sampleCursor(page.Samples[a.limit-1], a.choice.Until)
-			return shows(page, a.limit)
+		if len(page.Samples) == limit {
+			page.Next = sampleCursor(page.Samples[limit-1], a.choice.Until)
+			return shows(page, limit)
 		}
 		page.Samples = append(page.Samples, shownSample(s))
 	}
 	if n := len(page.Samples); n > 0 {
 		page.Next = sampleCursor(page.Samples[n-1], domain.Position{}) // this walk is over; another may find newer ones
 	}
+	page.End = true
 	return shows(page, len(page.Samples))
 }
 
@@ -208,13 +204,13 @@ const mostFolded = 2_000_000
 
 // windowPage answers with one page of windows.
 func (c *call) windowPage(a asked) (rest.Answer, error) {
-	page := windowPage{[]window{}, c.query.text("after")}
-	looked := 0
+	page := windowPage{Windows: []window{}, Next: c.query.text("after")}
+	limit, looked := c.query.page(), 0
 	for w, err := range c.folded(c.Context(), a, &looked) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		if n := len(page.Windows); n == a.limit || n > 0 && looked > mostFolded && w.Start != page.Windows[n-1].Start {
+		if n := len(page.Windows); n == limit || n > 0 && looked > mostFolded && w.Start != page.Windows[n-1].Start {
 			page.Next = windowCursor(page.Windows[n-1], a.choice.Until)
 			return shows(page, n)
 		}
@@ -223,6 +219,7 @@ func (c *call) windowPage(a asked) (rest.Answer, error) {
 	if n := len(page.Windows); n > 0 {
 		page.Next = windowCursor(page.Windows[n-1], domain.Position{})
 	}
+	page.End = true
 	return shows(page, len(page.Windows))
 }
 
@@ -269,29 +266,29 @@ func (a asked) window(w series.Window) window {
 	return shown
 }
 
-// rows yields what lines show: all of it, or as much as was asked for.
-func (c *call) rows(ctx context.Context, a asked) iter.Seq2[any, error] {
-	return func(yield func(any, error) bool) {
-		rows := 0
-		show := func(row any, err error) bool {
-			rows++
-			return yield(row, err) && rows != a.limit
-		}
-		if a.aggregates == nil {
-			for s, err := range c.Series.Merged(ctx, a.choice) {
-				if !show(shownSample(s), err) {
-					return
-				}
+// series writes samples or windows: all of them, or as many as were asked for.
+func (w *lineWriter) series(ctx context.Context, a asked) error {
+	if a.aggregates == nil {
+		for s, err := range w.Series.Merged(ctx, a.choice) {
+			if err == nil {
+				err = w.write(shownSample(s))
 			}
-			return
-		}
-		looked := 0
-		for w, err := range c.folded(ctx, a, &looked) {
-			if !show(a.window(w), err) {
-				return
+			if err = cmp.Or(err, w.pass()); err != nil {
+				return err
 			}
+		}
+		return nil
+	}
+	looked := 0
+	for f, err := range w.folded(ctx, a, &looked) {
+		if err == nil {
+			err = w.write(a.window(f))
+		}
+		if err = cmp.Or(err, w.pass()); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // latest answers with the latest sample of each series.
@@ -308,34 +305,14 @@ func (c *call) latest() (rest.Answer, error) {
 	if c.media != mediaLines {
 		return shows(shown, len(found))
 	}
-	return c.lines(func(context.Context) iter.Seq2[any, error] {
-		return func(yield func(any, error) bool) {
-			for _, s := range shown.Samples {
-				if !yield(s, nil) {
-					return
-				}
+	return c.lines(func(_ context.Context, w *lineWriter) error {
+		for _, s := range shown.Samples {
+			if err := w.write(s); err != nil {
+				return err
 			}
 		}
+		return nil
 	}), nil
-}
-
-// lines answers with rows as lines of JSON, in the memory that one of them takes.
-func (c *call) lines(rows func(ctx context.Context) iter.Seq2[any, error]) rest.Answer {
-	return rest.Answer{Status: http.StatusOK, Headers: []string{"Content-Type", mediaLines},
-		Stream: func(ctx context.Context, to *rest.Stream) (n int, err error) {
-			lines := json.NewEncoder(to)
-			lines.SetEscapeHTML(false)
-			for row, err := range rows(ctx) {
-				if err != nil {
-					return n, c.breakOff(ctx, err, lines)
-				}
-				if lines.Encode(row) != nil {
-					return n, nil // the client has gone away
-				}
-				n++
-			}
-			return n, nil
-		}}
 }
 
 // readModel is what all read models have in common.

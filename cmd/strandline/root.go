@@ -109,7 +109,7 @@ func newRoot(all environ, io streams) *cobra.Command {
 	root.SetErr(io.err)
 	root.AddCommand(
 		newServe(io), newDemo(env, io), newConfig(io),
-		newLog(env, io),
+		newLog(env, io), newSeries(env, io),
 		newProjection(env, io),
 		newVersion(env, io), newCompletion(io),
 	)

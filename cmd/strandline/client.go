@@ -31,7 +31,7 @@ func (o *connection) flags(c *cobra.Command) {
 	o.command = c
 	c.Flags().StringVar(&o.url, "url", "http://127.0.0.1:8080", "address of the server")
 	c.Flags().StringVar(&o.credentialFile, "credential-file", "",
-		"file with the credential to use, as {\"access_key\",\"secret_key\"} (default: STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY or STRANDLINE_SECRET_KEY_FILE)")
+		"file with the credential to use, as {\"access_key\",\"secret_key\"} or as 'key create --json' prints it (default: STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY, or STRANDLINE_API_KEY; the last two also with _FILE, from a file)")
 	c.Flags().StringVar(&o.authority, "ca", "", "certificate authority to trust for https, such as DIR/tls/ca.pem (default: those of the system)")
 }
 
@@ -73,10 +73,23 @@ func (o *connection) credential(env lookup) (credential, error) {
 		return c, exitWith(exitUsage, err)
 	}
 	c, err := environmentCredential(env, "STRANDLINE_ACCESS_KEY", "STRANDLINE_SECRET_KEY")
-	if err == nil && c.AccessKey == "" {
-		err = exitWith(exitUsage, errors.New("no credential: give --credential-file DIR/"+credentialFile+", or set STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY"))
+	if err != nil || c.AccessKey != "" {
+		return c, err
+	}
+	if c.Key, err = environmentSecret(env, "STRANDLINE_API_KEY"); err == nil && c.Key == "" {
+		err = exitWith(exitUsage, errors.New("no credential: give --credential-file DIR/"+credentialFile+
+			", or set STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY, or STRANDLINE_API_KEY"))
 	}
 	return c, err
+}
+
+// sign says in a request who makes it.
+func (c credential) sign(r *http.Request) {
+	if c.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Key)
+		return
+	}
+	r.SetBasicAuth(c.AccessKey, c.SecretKey)
 }
 
 // trusting trusts the authority in a file, or with none those of the system.
@@ -144,7 +157,7 @@ func (c *client) send(ctx context.Context, method, path string, text []byte, acc
 	if text != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	r.SetBasicAuth(c.credential.AccessKey, c.credential.SecretKey)
+	c.credential.sign(r)
 	r.Header.Set("Accept", accept)
 	r.Header.Set("User-Agent", "strandline/"+version())
 	answer, err := c.http.Do(r)

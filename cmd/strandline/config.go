@@ -134,7 +134,7 @@ var foreign = regexp.MustCompile(`^STRANDLINE_(.*_)?(SERVICE_(HOST|PORT(_.*)?)|P
 
 // otherVariables are read by something else than a flag: by commands that ask a server, and by the tests.
 var otherVariables = []string{
-	"STRANDLINE_ACCESS_KEY", "STRANDLINE_SECRET_KEY", "STRANDLINE_SECRET_KEY_FILE",
+	"STRANDLINE_ACCESS_KEY", "STRANDLINE_SECRET_KEY", "STRANDLINE_SECRET_KEY_FILE", "STRANDLINE_API_KEY", "STRANDLINE_API_KEY_FILE",
 	"STRANDLINE_DRILL", "STRANDLINE_BENCH",
 }
 

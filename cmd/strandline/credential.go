@@ -11,10 +11,11 @@ import (
 	"strings"
 )
 
-// credential is what a principal signs in with, as credential files hold it.
+// credential is what a principal signs in with, as credential files hold it: an access key with its secret, or an API key.
 type credential struct {
 	AccessKey string `json:"access_key"`
 	SecretKey string `json:"secret_key"`
+	Key       string `json:"key,omitempty"` // the text of an API key, as 'key create --json' prints it
 }
 
 // credentialFile is where the root credential of an empty data folder is put when nobody gave one.
@@ -54,7 +55,7 @@ func environmentCredential(env lookup, keyName, secretName string) (credential, 
 	if (key == "") != (secret == "") {
 		return credential{}, exitWith(exitUsage, fmt.Errorf("%s and %s (or %[2]s_FILE) go together: set both, or none", keyName, secretName))
 	}
-	return credential{key, secret}, nil
+	return credential{AccessKey: key, SecretKey: secret}, nil
 }
 
 func environmentSecret(env lookup, name string) (string, error) {
@@ -79,8 +80,8 @@ func readCredential(name string) (credential, error) {
 		return credential{}, err
 	}
 	var c credential
-	if err := json.Unmarshal(content, &c); err != nil || c.AccessKey == "" || c.SecretKey == "" {
-		return credential{}, fmt.Errorf(`%s is not a credential file: it should read {"access_key":"…","secret_key":"…"}`, name)
+	if err := json.Unmarshal(content, &c); err != nil || (c.AccessKey == "" || c.SecretKey == "") && c.Key == "" {
+		return credential{}, fmt.Errorf(`%s is not a credential file: it should read {"access_key":"…","secret_key":"…"}, or {"key":"…"} with an API key`, name)
 	}
 	return c, nil
 }

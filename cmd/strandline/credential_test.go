@@ -17,8 +17,8 @@ func TestFirstCredential(t *testing.T) {
 		want credential
 		code int
 	}{
-		"given":            {map[string]string{"STRANDLINE_ROOT_KEY": "k", "STRANDLINE_ROOT_SECRET": "s"}, credential{"k", "s"}, 0},
-		"secret file":      {map[string]string{"STRANDLINE_ROOT_KEY": "k", "STRANDLINE_ROOT_SECRET_FILE": secret}, credential{"k", "from a file"}, 0},
+		"given":            {map[string]string{"STRANDLINE_ROOT_KEY": "k", "STRANDLINE_ROOT_SECRET": "s"}, credential{AccessKey: "k", SecretKey: "s"}, 0},
+		"secret file":      {map[string]string{"STRANDLINE_ROOT_KEY": "k", "STRANDLINE_ROOT_SECRET_FILE": secret}, credential{AccessKey: "k", SecretKey: "from a file"}, 0},
 		"no such file":     {map[string]string{"STRANDLINE_ROOT_KEY": "k", "STRANDLINE_ROOT_SECRET_FILE": dir + "/none"}, credential{}, exitUsage},
 		"with a colon":     {map[string]string{"STRANDLINE_ROOT_KEY": "k:l", "STRANDLINE_ROOT_SECRET": "s"}, credential{}, exitUsage},
 		"without key":      {map[string]string{"STRANDLINE_ROOT_SECRET": "s"}, credential{}, exitUsage},

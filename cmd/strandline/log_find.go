@@ -86,7 +86,7 @@ func (o *find) print(ctx context.Context, answer *lines, to *bufio.Writer, p pai
 		if err != nil {
 			return err
 		}
-		watch.at(e.Position, answer.head)
+		watch.at(e, answer.head)
 		if !o.matches(e) {
 			continue
 		}

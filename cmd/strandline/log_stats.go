@@ -65,7 +65,7 @@ func (o *stats) run(ctx context.Context, env lookup, io streams) error {
 			return err
 		}
 		counted.add(e)
-		watch.at(e.Position, answer.head)
+		watch.at(e, answer.head)
 	}
 	watch.done()
 	return o.print(counted.summary(), io.out, paintFor(io.out, env))

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type progress struct {
 	what string
 	live bool // to is a terminal, where progress stays on one line
 
+	first time.Time // of the events that have been read
+
 	mu          sync.Mutex
 	begun, last time.Time
 	shown       bool // a line stands on the terminal that the next one covers
@@ -34,8 +37,8 @@ func newProgress(to io.Writer, what string) *progress {
 
 // reached shows the share of the way that has been gone, from 0 to 1, and reckons what remains at the speed so far.
 func (p *progress) reached(share float64) {
-	if share <= 0 {
-		return
+	if share <= 0 || share > 1 || math.IsNaN(share) {
+		return // there is no telling
 	}
 	taken := time.Since(p.begun)
 	p.show(share, time.Duration(float64(taken)*(1-share)/share))
@@ -90,12 +93,16 @@ func (p *progress) stop() {
 	p.end()
 }
 
-// at shows how far reading is that has come to a position of those up to head. Positions that this program cannot tell
-// apart, or a head that is not known, show nothing.
-func (p *progress) at(position string, head domain.Position) {
-	at, err := domain.ParsePosition(position)
-	if err != nil || head.Commit == 0 {
+// at shows how far reading is that has come to an event, of those up to the position head; where the server does not
+// say that, by the time of the event, of those from the first to this moment.
+func (p *progress) at(e event, head domain.Position) {
+	if p.first.IsZero() {
+		p.first = e.Time
+	}
+	at, err := domain.ParsePosition(e.Position)
+	if err == nil && head.Commit > 0 {
+		p.reached(float64(at.Commit) / float64(head.Commit))
 		return
 	}
-	p.reached(float64(at.Commit) / float64(head.Commit))
+	p.reached(float64(e.Time.Sub(p.first)) / float64(p.begun.Sub(p.first)))
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"strandline/commands"
@@ -26,21 +25,19 @@ type Directory interface {
 
 // Checker checks access keys and secrets. It is safe for concurrent use.
 type Checker struct {
-	directory Directory
-	hasher    rest.Hasher
-	clock     func() time.Time
-	key       [32]byte // of the digests; drawn anew by each process
-	known     *memory
-	wrong     *memory
-	sources   *limiter
-	keys      *limiter
-	paces     *limiter
-	hashing   chan struct{} // holds one token for each hash that may be computed at once
-	queued    atomic.Int64
-	queue     int64
-	patience  time.Duration
-	outcome   func(Outcome)
-	nobody    phc // what the secret of an unknown access key is checked against
+	directory  Directory
+	hasher     rest.Hasher
+	clock      func() time.Time
+	key        [32]byte // of the digests; drawn anew by each process
+	known      *memory
+	wrong      *memory
+	sources    *limiter
+	paces      *limiter
+	guesses    *guesses
+	acquainted *acquaintances
+	turns      turns
+	outcome    func(Outcome)
+	nobody     string // what the secret of an unknown access key is checked against
 }
 
 // Option changes a default of a Checker.
@@ -49,18 +46,16 @@ type Option func(*Checker)
 // WithClock sets the clock. The default is time.Now.
 func WithClock(now func() time.Time) Option { return func(c *Checker) { c.clock = now } }
 
-// WithMemory sets how many verified and how many failed pairs are remembered, and how long. The default is 65,536 each,
-// for five minutes.
+// WithMemory sets how many verified and how many failed pairs are remembered, and after what time a verified one is
+// hashed again. The default is 65,536 each, and five minutes.
 func WithMemory(pairs int, ttl time.Duration) Option {
 	return func(c *Checker) { c.known, c.wrong = newMemory(pairs, ttl), newMemory(pairs, ttl) }
 }
 
-// WithLimits sets how many failures in a row a source and an access key may have, and how often one more. The default
-// is 100 and ten a second for a source, 50 and five a second for an access key.
-func WithLimits(sources, keys int, everySource, everyKey time.Duration) Option {
-	return func(c *Checker) {
-		c.sources, c.keys = newLimiter(sources, everySource, 16_384), newLimiter(keys, everyKey, 16_384)
-	}
+// WithLimit sets how many failures in a row a source may have, and how often one more. The default is 100 and ten a
+// second. What an access key may have is in guess.go.
+func WithLimit(burst int, every time.Duration) Option {
+	return func(c *Checker) { c.sources = newLimiter(burst, every, 16_384) }
 }
 
 // WithPace sets how many failures in a row a source is told of at once, and how often one more. Further ones are told
@@ -72,21 +67,24 @@ func WithPace(burst int, every time.Duration) Option {
 
 // WithQueue sets how many callers may wait for their secret to be hashed, and how long. The default is 256 and 5 s.
 func WithQueue(callers int, patience time.Duration) Option {
-	return func(c *Checker) { c.queue, c.patience = int64(callers), patience }
+	return func(c *Checker) { c.turns.most, c.turns.patience = callers, patience }
 }
 
 // New returns a Checker over a directory, whose credentials are named with hasher.
 func New(directory Directory, hasher rest.Hasher, options ...Option) *Checker {
-	c := &Checker{directory: directory, hasher: hasher, clock: time.Now, queue: 256, patience: 5 * time.Second, outcome: func(Outcome) {}}
+	c := &Checker{directory: directory, hasher: hasher, clock: time.Now, outcome: func(Outcome) {}}
+	c.acquainted = newAcquaintances(hasher)
+	c.guesses = newGuesses(c.acquainted)
+	WithQueue(256, 5*time.Second)(c)
 	WithMemory(65_536, 5*time.Minute)(c)
 	WithPace(100, time.Millisecond)(c)
-	WithLimits(100, 50, 100*time.Millisecond, 200*time.Millisecond)(c)
+	WithLimit(100, 100*time.Millisecond)(c)
 	for _, o := range options {
 		o(c)
 	}
 	_, _ = rand.Read(c.key[:]) // never fails (crypto/rand)
-	c.hashing = make(chan struct{}, hashesAtOnce())
-	c.nobody = phc{memoryKiB, passes, lanes, make([]byte, saltBytes), make([]byte, sumBytes)}
+	c.turns.free = hashesAtOnce()
+	c.nobody = phc{memoryKiB, passes, lanes, make([]byte, saltBytes), make([]byte, sumBytes)}.String()
 	return c
 }
 
@@ -138,14 +136,18 @@ func (c *Checker) find(ctx context.Context, address, accessKey, secret string) (
 	held := bond{holder.ID, holder.Revision}
 	d := c.digest(accessKey, secret)
 	now := c.clock()
-	if _, known := c.wrong.recall(d, held, now); known {
+	if c.wrong.recall(d, held, now) != forgotten { // what is wrong stays so until the credential changes
 		return commands.Principal{}, ErrUnknown
 	}
-	if right, known := c.known.recall(d, held, now); known && right {
-		return principal(holder), nil
+	a := attempt{id: id, held: ok, from: rest.Source(address), digest: d}
+	known := c.known.recall(d, held, now)
+	if known != rememberedNow {
+		if err := c.hash(ctx, holder, a, known == rememberedOnce, secret); err != nil {
+			return commands.Principal{}, err
+		}
 	}
-	if err := c.hash(ctx, holder, ok, d, rest.Source(address), id, secret); err != nil {
-		return commands.Principal{}, err
+	if c.known.movedTo(d, a.from) {
+		c.acquainted.add(id, a.from)
 	}
 	return principal(holder), nil
 }
@@ -166,80 +168,86 @@ func (c *Checker) digest(accessKey, secret string) (d digest) {
 	return d
 }
 
-// hash does the expensive check, in its turn, and remembers what came of it.
-func (c *Checker) hash(ctx context.Context, holder account.Credential, ok bool, d digest, from, id, secret string) error {
-	if err := c.limited(from, id); err != nil {
+// hash does the expensive check, in its turn, and remembers what came of it. A pair that was right before, as of the
+// same revision, is nobody's guess: only the verdict has grown old.
+func (c *Checker) hash(ctx context.Context, holder account.Credential, a attempt, before bool, secret string) error {
+	expected := before || c.acquainted.has(a.id, a.from)
+	if err := c.limited(a, before, expected); err != nil {
 		return err
 	}
-	if err := c.enter(ctx); err != nil {
+	if err := c.turns.enter(ctx, expected); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.turns.leave()
 	held := bond{holder.ID, holder.Revision}
-	if right, known := c.known.recall(d, held, c.clock()); known && right { // another request was faster
+	if c.known.recall(a.digest, held, c.clock()) == rememberedNow { // another request was faster
 		return nil
 	}
-	if err := c.limited(from, id); err != nil { // others may have failed while this one waited
+	paid, err := c.pay(a, before)
+	if err != nil { // others may have failed while this one waited
 		return err
 	}
-	right := c.against(holder, ok).matches(secret) && ok
+	right := c.against(holder, a.held).matches(secret) && a.held
 	now := c.clock()
 	if right {
-		c.known.remember(d, held, true, now)
+		c.guesses.back(a, paid)
+		c.known.remember(a.digest, held, now)
 		return nil
 	}
-	c.wrong.remember(d, held, false, now)
-	c.sources.fail(from, now)
-	c.keys.fail(id, now)
+	c.wrong.remember(a.digest, held, now)
+	c.sources.fail(a.from, now)
 	return ErrUnknown
 }
 
-// against is the hash to check against; where there is none, one that nothing matches and that costs the same.
-func (c *Checker) against(holder account.Credential, ok bool) phc {
-	if !ok {
-		return c.nobody
+// limited tells those to come back later who have failed too often, before they take a place in the queue.
+func (c *Checker) limited(a attempt, before, expected bool) error {
+	if before {
+		return nil
 	}
-	h, err := parse(holder.SecretHash)
+	now := c.clock()
+	wait := c.guesses.wait(a, now)
+	if !expected {
+		wait = max(wait, c.sources.wait(a.from, now))
+	}
+	return heldBack(wait)
+}
+
+func (c *Checker) pay(a attempt, before bool) (coin, error) {
+	if before {
+		return coin{}, nil
+	}
+	paid, wait := c.guesses.pay(a, c.clock())
+	return paid, heldBack(wait)
+}
+
+// longestHold bounds what clients are told to wait, so that they do not give up for the day.
+const longestHold = time.Minute
+
+func heldBack(wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	return &rest.BusyError{With: "failed sign-ins", After: min(wait, longestHold)}
+}
+
+// against is the hash to check against; where there is none, one that nothing matches and that costs the same.
+func (c *Checker) against(holder account.Credential, held bool) phc {
+	stored := c.nobody
+	if held {
+		stored = holder.SecretHash
+	}
+	h, err := parse(stored)
 	if err != nil {
-		return c.nobody
+		h, _ = parse(c.nobody) // which is well formed
 	}
 	return h
 }
 
-func (c *Checker) limited(from, id string) error {
-	now := c.clock()
-	if wait := max(c.sources.wait(from, now), c.keys.wait(id, now)); wait > 0 {
-		return &rest.BusyError{With: "failed sign-ins", After: wait}
-	}
-	return nil
-}
-
-// enter waits until one more hash may be computed.
-func (c *Checker) enter(ctx context.Context) error {
-	busy := &rest.BusyError{With: "sign-ins", After: time.Second}
-	if c.queued.Add(1) > c.queue {
-		c.queued.Add(-1)
-		return busy
-	}
-	defer c.queued.Add(-1)
-	timer := time.NewTimer(c.patience)
-	defer timer.Stop()
-	select {
-	case c.hashing <- struct{}{}:
-		return nil
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return busy
-}
-
-func (c *Checker) leave() { <-c.hashing }
-
 // Hash is Hash in its turn, for credentials that are made or changed through the API.
 func (c *Checker) Hash(ctx context.Context, secret string) (string, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := c.turns.enter(ctx, true); err != nil {
 		return "", err
 	}
-	defer c.leave()
+	defer c.turns.leave()
 	return Hash(secret), nil
 }

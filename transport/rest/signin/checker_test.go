@@ -174,7 +174,7 @@ func (w *world) failure(accessKey string, round int) time.Duration {
 
 // TestLimits lets failures run into the limit of a source, while one who is known signs in from there.
 func TestLimits(t *testing.T) {
-	w := newWorld(t, signin.WithLimits(3, 100, time.Second, time.Second))
+	w := newWorld(t, signin.WithLimit(3, time.Second))
 	w.set("p", "U0000000001", signin.Hash("s"), 0)
 	w.expect("before", "p", "s", false, nil)
 	for i := range 3 {
@@ -188,19 +188,6 @@ func TestLimits(t *testing.T) {
 	w.expect("a guess that is known to be wrong", "k1", "x", true, signin.ErrUnknown)
 	w.clock.pass(time.Second)
 	w.expect("a guess after a second", "k5", "x", false, signin.ErrUnknown)
-}
-
-// TestKeyLimit lets failures from many sources run into the limit of one access key.
-func TestKeyLimit(t *testing.T) {
-	w := newWorld(t, signin.WithLimits(100, 2, time.Second, time.Second))
-	var err error
-	for i := range 3 {
-		_, err = w.Check(t.Context(), domain.Position{}, fmt.Sprint("192.0.2.", i), "p", fmt.Sprint(i))
-	}
-	var busy *rest.BusyError
-	if !errors.As(err, &busy) {
-		t.Errorf("third guess: %v, want *rest.BusyError", err)
-	}
 }
 
 // TestQueue has more callers than may wait.
@@ -316,10 +303,10 @@ func FuzzHash(f *testing.F) {
 // TestOutcomes has an observer told of every attempt, and how it ended.
 func TestOutcomes(t *testing.T) {
 	var told []signin.Outcome
-	w := newWorld(t, signin.WithObserver(func(o signin.Outcome) { told = append(told, o) }), signin.WithLimits(100, 1, time.Hour, time.Hour))
+	w := newWorld(t, signin.WithObserver(func(o signin.Outcome) { told = append(told, o) }), signin.WithLimit(1, time.Hour))
 	w.set("key", "U1", signin.Hash("secret"), 1)
-	for _, secret := range []string{"secret", "wrong", "wronger"} {
-		_, _ = w.Check(t.Context(), domain.Position{}, "192.0.2.1", "key", secret)
+	for n, secret := range []string{"secret", "wrong", "wronger"} {
+		_ = w.from(fmt.Sprint("192.0.2.", min(n, 1)), "key", secret)
 	}
 	if want := []signin.Outcome{signin.Accepted, signin.Refused, signin.Held}; !slices.Equal(told, want) {
 		t.Errorf("told %v, want %v", told, want)

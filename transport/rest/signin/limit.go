@@ -35,9 +35,15 @@ func (l *limiter) wait(name string, now time.Time) time.Duration {
 	if !ok {
 		return 0
 	}
-	owed := place.Value.(*failures).full.Sub(now)
-	return max(0, owed-time.Duration(l.burst-1)*l.interval)
+	f := place.Value.(*failures)
+	if most := now.Add(l.longest()); f.full.After(most) {
+		f.full = most // the clock was put back
+	}
+	return max(0, f.full.Sub(now)-time.Duration(l.burst-1)*l.interval)
 }
+
+// longest is how far ahead a bucket may be full: what as many failures come to as anybody has in one go, and then some.
+func (l *limiter) longest() time.Duration { return time.Duration(2*l.burst)*l.interval + 2*time.Second }
 
 // fail counts a failure of name.
 func (l *limiter) fail(name string, now time.Time) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -76,6 +77,9 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
 	checker := signin.New(n.directory, n.keys, signin.WithClock(n.clock), signin.WithObserver(n.metrics.SignedIn))
+	known := acquaintances{checker, filepath.Join(dir, acquaintanceFile), log}
+	known.load()
+	begin(known.keep)
 	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(part(log, "http")), rest.WithObserver(n.metrics),
 		rest.WithAPIKeys(checker.KnownKey))
 	n.native = api.New(api.Parts{

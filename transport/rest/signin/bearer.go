@@ -68,13 +68,13 @@ func (c *Checker) token(from, token string) (apikey.Key, error) {
 	}
 	now := c.clock()
 	d, nobody := c.digest("", token), bond{}
-	if _, known := c.wrong.recall(d, nobody, now); known {
+	if c.tokens.recall(d, nobody, now) != forgotten {
 		return apikey.Key{}, ErrToken
 	}
 	if wait := c.sources.wait(from, now); wait > 0 {
 		return apikey.Key{}, &rest.BusyError{With: "failed sign-ins", After: wait}
 	}
-	c.wrong.remember(d, nobody, false, now)
+	c.tokens.remember(d, nobody, now)
 	c.sources.fail(from, now)
 	return apikey.Key{}, ErrToken
 }

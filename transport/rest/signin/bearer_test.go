@@ -151,7 +151,7 @@ func TestKeysAreAllDifferent(t *testing.T) {
 
 // Wrong tokens count against their source, each once; whoever has a right one is not held back by them.
 func TestWrongTokensAreLimitedBySource(t *testing.T) {
-	w := newWorld(t, signin.WithLimits(3, 3, time.Second, time.Second), signin.WithPace(1000, time.Millisecond))
+	w := newWorld(t, signin.WithLimit(3, time.Second), signin.WithPace(1000, time.Millisecond))
 	_, right := w.issueKey("U0000000001", 0, 0)
 	wrong := func(n int) string {
 		_, text, _, err := signin.NewKey(rand.Reader)

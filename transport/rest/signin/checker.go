@@ -31,6 +31,7 @@ type Checker struct {
 	key        [32]byte // of the digests; drawn anew by each process
 	known      *memory
 	wrong      *memory
+	tokens     *memory // that are no API key's: of their own, because they cost a guesser nothing
 	sources    *limiter
 	paces      *limiter
 	guesses    *guesses
@@ -49,7 +50,9 @@ func WithClock(now func() time.Time) Option { return func(c *Checker) { c.clock 
 // WithMemory sets how many verified and how many failed pairs are remembered, and after what time a verified one is
 // hashed again. The default is 65,536 each, and five minutes.
 func WithMemory(pairs int, ttl time.Duration) Option {
-	return func(c *Checker) { c.known, c.wrong = newMemory(pairs, ttl), newMemory(pairs, ttl) }
+	return func(c *Checker) {
+		c.known, c.wrong, c.tokens = newMemory(pairs, ttl), newMemory(pairs, ttl), newMemory(pairs/4, ttl)
+	}
 }
 
 // WithLimit sets how many failures in a row a source may have, and how often one more. The default is 100 and ten a

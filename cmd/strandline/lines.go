@@ -62,10 +62,13 @@ func timedOut(ctx, asking context.Context, err error) error {
 
 // brokeOff says that an answer ended before it was complete, if that was not asked for.
 func brokeOff(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var strange *strangeError
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	case errors.As(err, &strange):
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the answer broke off: the server went away; ask again")
 	}
 	return fmt.Errorf("the answer broke off: %w; ask again", err)
@@ -117,7 +120,7 @@ func (l *lines) all(ctx context.Context) iter.Seq2[[]byte, error] {
 			if err == nil {
 				err = whole(line)
 			} else {
-				err = brokeOff(ctx, unexpected(err))
+				err = brokeOff(ctx, unexpected(line, err))
 			}
 			if !yield(line, err) || err != nil {
 				return
@@ -128,19 +131,21 @@ func (l *lines) all(ctx context.Context) iter.Seq2[[]byte, error] {
 }
 
 // unexpected is the end of an answer in the middle of a line.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	if errors.Is(err, bufio.ErrBufferFull) {
+func unexpected(line []byte, err error) error {
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
 		return errors.New("a line is too long")
+	case !errors.Is(err, io.EOF):
+		return err
+	case len(line) > 0 && line[0] != '{':
+		return whole(line) // it never was what was asked for
 	}
-	return err
+	return io.ErrUnexpectedEOF
 }
 
 // whole makes sure that a line is JSON, and not the last word of a server that could not go on.
 func whole(line []byte) error {
-	if !json.Valid(line) {
+	if !json.Valid(line) || line[0] != '{' {
 		return notAsExpected(fmt.Errorf("a line begins %q", line[:min(len(line), 40)]))
 	}
 	if !bytes.HasPrefix(line, []byte(`{"error":`)) {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -61,10 +60,11 @@ func (o *output) member(to io.Writer, object []byte) error {
 	return err
 }
 
-// notAsExpected says that the server answered something else than its interface promises.
-func notAsExpected(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the answer broke off; ask again")
-	}
-	return fmt.Errorf("the server sent something that this program does not understand: %w; is there a Strandline of the same version at --url?", err)
+// strangeError is met by an answer that is not what the server's interface promises.
+type strangeError struct{ err error }
+
+func (e *strangeError) Error() string {
+	return fmt.Sprintf("the server sent something that this program does not understand: %v; is there a Strandline of the same version at --url?", e.err)
 }
+
+func notAsExpected(err error) error { return &strangeError{err} }

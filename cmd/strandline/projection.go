@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func newProjectionList(env lookup, io streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printProjections(list, asJSON, io)
+			return printProjections(list, asJSON, io.out, paintFor(io.out, env))
 		},
 	}
 	o.flags(c)
@@ -85,16 +86,9 @@ func listProjections(ctx context.Context, o *connection, env lookup, data string
 
 // projections asks a running server.
 func (c *client) projections(ctx context.Context) ([]projectionStatus, error) {
-	body, err := c.do(ctx, http.MethodGet, "/strandline/v1/projections", nil, "application/json")
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
 	var answer struct{ Projections []projectionStatus }
-	if err := json.NewDecoder(body).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("the server sent something that is not a list of projections: %w", err)
-	}
-	return answer.Projections, nil
+	err := c.get(ctx, "/strandline/v1/projections", &answer)
+	return answer.Projections, err
 }
 
 func listOffline(ctx context.Context, data string) (list []projectionStatus, err error) {
@@ -113,16 +107,27 @@ func listOffline(ctx context.Context, data string) (list []projectionStatus, err
 	return list, err
 }
 
-func printProjections(list []projectionStatus, asJSON bool, io streams) error {
+func printProjections(list []projectionStatus, asJSON bool, to io.Writer, p paint) error {
 	if asJSON {
-		return json.NewEncoder(io.out).Encode(list)
+		text, err := json.Marshal(list)
+		if err != nil {
+			return err
+		}
+		_, err = to.Write(append(visibleJSON(text), '\n'))
+		return err
 	}
-	w := tabwriter.NewWriter(io.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tVERSION\tCHECKPOINT\tLAG (EVENTS)\tLAG (SECONDS)\tPARKED\tSTATE")
-	for _, p := range list {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%.1f\t%d\t%s\n", p.Name, p.Version, p.Checkpoint, p.LagEvents, p.LagSeconds, p.Parked, p.state())
+	t := newTable(to, p, "NAME", "<VERSION", "CHECKPOINT", "<LAG (EVENTS)", "<LAG (SECONDS)", "<PARKED", "STATE")
+	for _, s := range list {
+		colour := colourNone
+		if s.Stalled != "" || s.Parked > 0 {
+			colour = colourRed
+		}
+		if err := t.row(colour, s.Name, strconv.Itoa(s.Version), s.Checkpoint, strconv.FormatUint(s.LagEvents, 10),
+			strconv.FormatFloat(s.LagSeconds, 'f', 1, 64), strconv.Itoa(s.Parked), s.state()); err != nil {
+			return err
+		}
 	}
-	return w.Flush()
+	return t.flush()
 }
 
 // state says in a word or two how the projection is doing.
@@ -172,11 +177,9 @@ func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, 
 	if err != nil {
 		return err
 	}
-	body, err := c.do(ctx, http.MethodPost, "/strandline/v1/projections/"+url.PathEscape(name)+"/rebuild", nil, "application/json")
-	if err != nil {
+	if err := c.ask(ctx, http.MethodPost, "/strandline/v1/projections/"+url.PathEscape(name)+"/rebuild", nil, nil); err != nil {
 		return err
 	}
-	body.Close()
 	watch := newProgress(io.err, "rebuild "+name)
 	for {
 		status, err := c.projection(ctx, name)

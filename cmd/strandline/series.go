@@ -49,7 +49,7 @@ that are objects are summed up by one of their members, which --field names.`,
 	c.Flags().StringVar(&o.window, "window", "", "sum up in windows of this length: 5m, 1h, 1d, 1w")
 	c.Flags().StringSliceVar(&o.aggregate, "aggregate", nil, "of each window: some of count, min, max, mean, last (default: all)")
 	c.Flags().StringVar(&o.field, "field", "", "sum up this member of values that are objects, a path with dots")
-	_ = c.RegisterFlagCompletionFunc("aggregate", cobra.FixedCompletions([]cobra.Completion{"count", "min", "max", "mean", "last"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("aggregate", cobra.FixedCompletions(allAggregates, cobra.ShellCompDirectiveNoFileComp))
 	c.AddCommand(newSeriesLatest(env, io))
 	return c
 }
@@ -100,8 +100,11 @@ func (o *seriesFlags) run(ctx context.Context, env lookup, subject string, io st
 	shown := o.printer(io.out, paintFor(io.out, env))
 	rows := 0
 	for line, err := range answer.all(ctx) {
+		if err != nil && rows > 0 {
+			err = errors.Join(shown.end(), err)
+		}
 		if err != nil {
-			return errors.Join(shown.end(), err)
+			return err
 		}
 		if rows == o.limit && o.limit > 0 {
 			fmt.Fprintf(io.err, "there are more: --limit 0 shows all, --from those of a later time\n")
@@ -156,7 +159,7 @@ func (o *seriesFlags) printer(to io.Writer, p paint) rowPrinter {
 	case o.json || o.only != "":
 		return silent{}
 	case o.window != "":
-		return &windowPrinter{to: to, table: newTable(to, p, "START (UTC)", "CHANNEL", "NAME", "<COUNT", "<MIN", "<MAX", "<MEAN", "<LAST"), drawings: map[string]*drawing{}}
+		return newWindowPrinter(to, p, o.aggregate)
 	}
 	return samplePrinter{newTable(to, p, "TIME (UTC)", "CHANNEL", "NAME", "VALUE", "POSITION")}
 }

@@ -14,17 +14,47 @@ import (
 
 // windowPrinter shows windows as a table, and then each series as a drawing, since people would rather look than read.
 type windowPrinter struct {
-	to       io.Writer
-	table    *table
-	drawings map[string]*drawing // by channel and name
+	to         io.Writer
+	table      *table
+	aggregates []string
+	drawings   map[string]*drawing // by channel and name
 }
+
+// newWindowPrinter shows the given aggregates, all if there are none.
+func newWindowPrinter(to io.Writer, p paint, aggregates []string) *windowPrinter {
+	if len(aggregates) == 0 {
+		aggregates = allAggregates
+	}
+	columns := []string{"START (UTC)", "CHANNEL", "NAME"}
+	for _, name := range aggregates {
+		columns = append(columns, "<"+strings.ToUpper(name))
+	}
+	return &windowPrinter{to, newTable(to, p, columns...), aggregates, map[string]*drawing{}}
+}
+
+// allAggregates are what the server tells of a window.
+var allAggregates = []string{"count", "min", "max", "mean", "last"}
 
 // seriesWindow is a window as the server sends it.
 type seriesWindow struct {
-	Start, End           int64
-	Channel, Name        string
-	Count                *float64
-	Min, Max, Mean, Last json.RawMessage
+	Start, End                  int64
+	Channel, Name               string
+	Count, Min, Max, Mean, Last json.RawMessage
+}
+
+// of is the value of an aggregate.
+func (w *seriesWindow) of(aggregate string) json.RawMessage {
+	switch aggregate {
+	case "count":
+		return w.Count
+	case "min":
+		return w.Min
+	case "max":
+		return w.Max
+	case "mean":
+		return w.Mean
+	}
+	return w.Last
 }
 
 func (p *windowPrinter) row(line []byte) error {
@@ -32,13 +62,12 @@ func (p *windowPrinter) row(line []byte) error {
 	if err := json.Unmarshal(line, &w); err != nil {
 		return notAsExpected(err)
 	}
-	count := ""
-	if w.Count != nil {
-		count = strconv.FormatFloat(*w.Count, 'f', -1, 64)
-	}
 	p.draw(w)
-	start := time.UnixMilli(w.Start).UTC().Format("2006-01-02 15:04:05")
-	return p.table.row(colourNone, start, w.Channel, w.Name, count, short(w.Min), short(w.Max), short(w.Mean), column(short(w.Last)))
+	cells := []string{time.UnixMilli(w.Start).UTC().Format("2006-01-02 15:04:05"), w.Channel, w.Name}
+	for _, aggregate := range p.aggregates {
+		cells = append(cells, column(short(w.of(aggregate))))
+	}
+	return p.table.row(colourNone, cells...)
 }
 
 // short is a value as people read it: numbers with two places.
@@ -53,7 +82,7 @@ func short(value json.RawMessage) string {
 	return round2(*n)
 }
 
-// draw adds the window to the drawing of its series: its mean, or else the first other number that there is.
+// draw adds the window to the drawing of its series: its mean, or else another number that there is.
 func (p *windowPrinter) draw(w seriesWindow) {
 	of, value := w.value()
 	if math.IsNaN(value) {
@@ -70,18 +99,12 @@ func (p *windowPrinter) draw(w seriesWindow) {
 	}
 }
 
-func (w seriesWindow) value() (of string, value float64) {
-	for _, x := range []struct {
-		of    string
-		value json.RawMessage
-	}{{"mean", w.Mean}, {"last", w.Last}, {"max", w.Max}, {"min", w.Min}} {
+func (w *seriesWindow) value() (of string, value float64) {
+	for _, of := range []string{"mean", "last", "max", "min", "count"} {
 		var n *float64
-		if json.Unmarshal(x.value, &n) == nil && n != nil {
-			return x.of, *n
+		if json.Unmarshal(w.of(of), &n) == nil && n != nil {
+			return of, *n
 		}
-	}
-	if w.Count != nil {
-		return "count", *w.Count
 	}
 	return "", math.NaN()
 }

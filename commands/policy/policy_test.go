@@ -75,10 +75,11 @@ const (
 		"participant.list participant.create participant.view participant.update participant.delete " +
 		"activity.list activity.create activity.update activity.delete " +
 		"sensor.list sensor.create sensor.update sensor.delete " +
-		"credential.list credential.create credential.update credential.delete " +
+		"credential.list credential.create credential.update credential.delete api_key.list api_key.create api_key.delete " +
 		"event.list event.create event.delete tag.set"
-	reading = "activity.view sensor.view parent.view tag.list tag.view"
-	opening = "event.open audit.view"
+	reading  = "activity.view sensor.view parent.view tag.list tag.view"
+	opening  = "event.open audit.view"
+	granting = "grant.list grant.share grant.owner"
 )
 
 // allowed lists who may do what, besides root, which may do everything. What is not listed is forbidden.
@@ -107,6 +108,12 @@ var allowed = []struct{ contract, verbs, object, callers string }{
 	{"even a certain one", "spec.view", "spec", everybody},
 	{"lists of what the caller may view", "own.list", "", everybody},
 	{"what the server says about itself", "server.view", "", everybody + " nobody"},
+
+	// The issue "Doors for people": researchers grant roles in their own subtree, but not that of auditor (decision 23).
+	{"researcher's own", granting, "R", "R"}, {"its study", granting, "S", "R"}, {"its participant", granting, "P", "R"},
+	{"its participant", granting, "P2", "R"}, {"its activity", granting, "A", "R"}, {"its sensor", granting, "N", "R"},
+	{"its study", granting, "T", "R"}, {"its participant", granting, "Q", "R"}, {"its activity", granting, "B", "R"},
+	{"another researcher's own", granting, "X", "X"}, {"its study", granting, "Y", "X"}, {"its participant", granting, "Z", "X"},
 
 	// Decision 23: researchers open what was recorded in their own subtree.
 	{"researcher's own", opening, "R", "R"}, {"its study", opening, "S", "R"}, {"its participant", opening, "P", "R"},
@@ -200,43 +207,109 @@ func TestUnknownVerbIsForbiddenEvenToRoot(t *testing.T) {
 	}
 }
 
-// Decision 23: an auditor opens payloads on and below the object of its grant, as long as that holds, and does nothing else.
-func TestAuditors(t *testing.T) {
-	before, after := noon.Add(-time.Hour).UnixMilli(), noon.Add(time.Hour).UnixMilli()
-	for _, tt := range []struct {
-		name  string
-		grant grant.Given
-		opens string // besides nothing, Z's own rights apart
-	}{
-		{"on a study", grant.Given{Object: "S", Role: grant.Auditor}, "S P P2 A N"},
-		{"on the installation", grant.Given{Object: "", Role: grant.Auditor}, everybody + " installation"},
-		{"on an object that is gone", grant.Given{Object: "removed", Role: grant.Auditor}, ""},
-		{"in force", grant.Given{Object: "P", Role: grant.Auditor, From: before, To: after}, "P"},
-		{"from now", grant.Given{Object: "P", Role: grant.Auditor, From: noon.UnixMilli()}, "P"},
-		{"not yet", grant.Given{Object: "P", Role: grant.Auditor, From: after}, ""},
-		{"not any more", grant.Given{Object: "P", Role: grant.Auditor, To: noon.UnixMilli()}, ""},
-		{"another role", grant.Given{Object: "P", Role: grant.Owner}, ""},
-	} {
+// Roles, as the issue "Doors for people" names them: what a role on an object allows there and on all below it, beyond what
+// the tree allows to its holder.
+const (
+	viewing = "researcher.view researcher.lookup study.list study.view participant.list participant.view " +
+		"activity.list activity.view sensor.list sensor.view parent.view event.list tag.list tag.view"
+	changing = viewing + " researcher.update study.create study.update participant.create participant.update " +
+		"activity.create activity.update sensor.create sensor.update event.create tag.set"
+	removing = changing + " researcher.delete study.delete participant.delete activity.delete sensor.delete event.delete"
+	owning   = removing + " credential.list credential.create credential.update credential.delete " +
+		"api_key.list api_key.create api_key.delete grant.list grant.share"
+	below = everybody // the installation
+)
+
+// Decision 23: an auditor opens payloads, a role that root alone grants. All roles hold from a time to a time.
+var rolesHeld = []struct {
+	name  string
+	grant grant.Given
+	cells map[string]string // verbs by objects
+}{
+	{"reader of a study", grant.Given{Object: "S", Role: grant.Reader}, map[string]string{"S P P2 A N": viewing}},
+	{"writer of a study", grant.Given{Object: "S", Role: grant.Writer}, map[string]string{"S P P2 A N": changing}},
+	{"owner of a study", grant.Given{Object: "S", Role: grant.Owner}, map[string]string{"S P P2 A N": owning}},
+	{"auditor of a study", grant.Given{Object: "S", Role: grant.Auditor}, map[string]string{"S P P2 A N": opening}},
+	{"reader of a researcher", grant.Given{Object: "R", Role: grant.Reader}, map[string]string{"R S P P2 A N T Q B": viewing}},
+	{"reader of a participant", grant.Given{Object: "P", Role: grant.Reader}, map[string]string{"P": viewing}},
+	{"reader of an activity", grant.Given{Object: "A", Role: grant.Reader}, map[string]string{"A": viewing}},
+	{"owner of a participant", grant.Given{Object: "P", Role: grant.Owner}, map[string]string{"P": owning}},
+
+	{"reader of the installation", grant.Given{Role: grant.Reader},
+		map[string]string{below + " spec": viewing, "installation": viewing + " researcher.list"}},
+	{"writer of the installation", grant.Given{Role: grant.Writer}, map[string]string{below: changing,
+		"installation": changing + " researcher.list researcher.create spec.create spec.update", "spec": changing + " researcher.create spec.create spec.update"}},
+	{"owner of the installation, which makes nobody root", grant.Given{Role: grant.Owner}, map[string]string{below: owning,
+		"installation": removing + " researcher.list researcher.create spec.create spec.update spec.delete",
+		"spec":         owning + " researcher.create spec.create spec.update spec.delete"}},
+	{"auditor of the installation", grant.Given{Role: grant.Auditor}, map[string]string{below + " installation spec": opening}},
+
+	{"in force", grant.Given{Object: "P", Role: grant.Reader, From: before, To: after}, map[string]string{"P": viewing}},
+	{"from now", grant.Given{Object: "P", Role: grant.Owner, From: noon.UnixMilli()}, map[string]string{"P": owning}},
+	{"not yet", grant.Given{Object: "P", Role: grant.Owner, From: after}, nil},
+	{"not any more", grant.Given{Object: "P", Role: grant.Owner, To: noon.UnixMilli()}, nil},
+	{"an auditor not yet", grant.Given{Object: "P", Role: grant.Auditor, From: noon.UnixMilli() + 1}, nil},
+	{"an auditor not any more", grant.Given{Object: "P", Role: grant.Auditor, To: before}, nil},
+	{"on an object that is gone", grant.Given{Object: "removed", Role: grant.Owner}, nil},
+	{"of a role that this version does not know", grant.Given{Object: "P", Role: "god"}, nil},
+}
+
+var before, after = noon.Add(-time.Hour).UnixMilli(), noon.Add(time.Hour).UnixMilli()
+
+func TestRoles(t *testing.T) {
+	cells := 0
+	for _, tt := range rolesHeld {
 		tt.grant.Credential = "Z"
-		p := compile(t, tree{[]grant.Given{{Object: "R", Role: grant.Auditor, Credential: "somebody else"}, tt.grant}})
-		for _, id := range append(strings.Fields(everybody), "installation") {
-			o := policy.Object{ID: id}
+		p := compile(t, tree{[]grant.Given{{Object: "R", Role: grant.Owner, Credential: "somebody else"}, tt.grant}})
+		for _, id := range append(strings.Fields(everybody), "installation", "spec") {
+			o := object(id)
 			if id == "installation" {
 				o = policy.Object{}
 			}
+			may := ""
+			for objects, verbs := range tt.cells {
+				if slices.Contains(strings.Fields(objects), id) {
+					may += " " + verbs
+				}
+			}
 			for _, verb := range policy.Verbs() {
-				want := slices.Contains(strings.Fields(tt.opens), id) && slices.Contains(strings.Fields(opening), string(verb)) ||
-					listed("Z", verb, o.ID)
+				cells++
+				want := slices.Contains(strings.Fields(may), string(verb)) || listed("Z", verb, strings.Replace(id, "installation", "", 1))
 				if err := p.Check(callers()["Z"], verb, o, noon); (err == nil) != want {
 					t.Errorf("%s: %s on %s: %v, want allowed %v", tt.name, verb, id, err, want)
 				}
 			}
 		}
 	}
+	t.Logf("%d cells", cells)
+}
+
+// Roles add up, and go to none but their holder.
+func TestRolesAddUp(t *testing.T) {
+	p := compile(t, tree{[]grant.Given{
+		{Object: "S", Role: grant.Reader, Credential: "Z"}, {Object: "P", Role: grant.Owner, Credential: "Z"},
+		{Object: "T", Role: grant.Auditor, Credential: "Z"}, {Object: "Q", Role: grant.Writer, Credential: "Z"},
+	}})
+	for _, tt := range []struct {
+		caller, object string
+		verb           policy.Verb
+		want           bool
+	}{
+		{"Z", "S", policy.ParticipantList, true}, {"Z", "S", policy.ParticipantCreate, false},
+		{"Z", "P", policy.ParticipantDelete, true}, {"Z", "P2", policy.EventList, true}, {"Z", "P2", policy.EventCreate, false},
+		{"Z", "P", policy.PayloadOpen, false}, {"Z", "Q", policy.PayloadOpen, true}, {"Z", "Q", policy.EventCreate, true},
+		{"Z", "T", policy.StudyView, false}, {"Y", "P", policy.EventList, false}, {"X", "P", policy.EventList, false},
+	} {
+		if err := p.Check(callers()[tt.caller], tt.verb, policy.Object{ID: tt.object}, noon); (err == nil) != tt.want {
+			t.Errorf("%s on %s by %s: %v, want allowed %v", tt.verb, tt.object, tt.caller, err, tt.want)
+		}
+	}
 }
 
 func BenchmarkCheck(b *testing.B) {
-	p := compile(b, tree{})
+	p := compile(b, tree{[]grant.Given{
+		{Object: "S", Role: grant.Owner, Credential: "Z"}, {Object: "T", Role: grant.Reader, Credential: "Z", To: after},
+	}})
 	for _, bb := range []struct {
 		name, caller, object string
 		verb                 policy.Verb
@@ -246,6 +319,8 @@ func BenchmarkCheck(b *testing.B) {
 		{"sibling", "P", "A", policy.ActivityView},
 		{"denied", "P2", "P", policy.EventList},
 		{"root", "root", "P", policy.EventList},
+		{"owner", "Z", "P", policy.EventDelete},
+		{"owner, denied", "Z", "P", policy.PayloadOpen},
 	} {
 		caller := callers()[bb.caller]
 		b.Run(bb.name, func(b *testing.B) {

@@ -67,7 +67,7 @@ func (v *view) Get(id cedar.EntityUID) (cedar.Entity, bool) {
 	return cedar.Entity{}, false
 }
 
-// attributes of the principal: origin, owner where its origin has one, audits where it holds grants.
+// attributes of the principal: origin, owner where its origin has one, and what it holds grants on.
 func (v *view) attributes() cedar.Record {
 	if v.principal.UID.Type != "Caller" {
 		return cedar.Record{}
@@ -76,8 +76,8 @@ func (v *view) attributes() cedar.Record {
 	if owner, ok := v.owner(v.origin); ok {
 		attributes["owner"] = owner
 	}
-	if audits := v.audits(); len(audits) > 0 {
-		attributes["audits"] = cedar.NewSet(audits...)
+	for name, objects := range v.granted() {
+		attributes[name] = cedar.NewSet(objects...)
 	}
 	return cedar.NewRecord(attributes)
 }
@@ -113,20 +113,34 @@ func (v *view) owner(o registry.Object) (cedar.EntityUID, bool) {
 	return uid(parent), ok
 }
 
-// audits are the objects on which the caller is an auditor now.
-func (v *view) audits() []cedar.Value {
-	var objects []cedar.Value
-	now := v.now.UnixMilli()
-	for _, g := range v.tree.Grants(v.caller.Credential) {
-		if g.Role != grant.Auditor || now < g.From || g.To != 0 && now >= g.To {
+// roles says in which attributes the object of a grant stands (roles.cedar).
+var roles = map[grant.Role][]cedar.String{
+	grant.Reader:  {"reads"},
+	grant.Writer:  {"reads", "writes"},
+	grant.Owner:   {"reads", "writes", "owns"},
+	grant.Auditor: {"audits"},
+}
+
+// granted are the objects on which the caller holds roles now, by attribute.
+func (v *view) granted() map[cedar.String][]cedar.Value {
+	held := v.tree.Grants(v.caller.Credential)
+	if len(held) == 0 {
+		return nil
+	}
+	objects := map[cedar.String][]cedar.Value{}
+	for _, g := range held {
+		if !g.HoldsAt(v.now) {
 			continue
 		}
-		if g.Object == "" {
-			objects = append(objects, uid(registry.Object{}))
+		o, ok := registry.Object{}, true
+		if g.Object != "" {
+			o, ok = v.tree.Object(g.Object)
+		}
+		if !ok {
 			continue
 		}
-		if o, ok := v.tree.Object(g.Object); ok {
-			objects = append(objects, uid(o))
+		for _, attribute := range roles[g.Role] {
+			objects[attribute] = append(objects[attribute], uid(o))
 		}
 	}
 	return objects

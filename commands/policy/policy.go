@@ -39,7 +39,7 @@ func (o Object) IsInstallation() bool { return o == Object{} }
 
 // Policy is the set of rules over one directory. It is safe for concurrent use.
 type Policy struct {
-	rules map[Verb]cedar.PolicyMap // those that speak of the verb
+	rules map[Verb]rules // those that speak of the verb
 	tree  Tree
 }
 
@@ -49,11 +49,11 @@ func New(tree Tree) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := compile(all)
+	compiled, err := compile(all)
 	if err != nil {
 		return nil, err
 	}
-	return &Policy{rules, tree}, nil
+	return &Policy{compiled, tree}, nil
 }
 
 // Check returns nil if c may do verb to the object at the time now. It returns domain.ErrNotFound if there is no such
@@ -68,11 +68,11 @@ func (p *Policy) Check(c Caller, verb Verb, object Object, now time.Time) error 
 	if !ok {
 		return fmt.Errorf("%w: %s %q", domain.ErrNotFound, kindOf(object), object.ID)
 	}
-	view, ok := newView(p.tree, c, resource, now)
+	view, ok := newView(p.tree, rules.needs, c, resource, now)
 	if !ok {
 		return fmt.Errorf("%w: the object that the credential signs in for is gone", domain.ErrForbidden)
 	}
-	if decision, _ := cedar.Authorize(rules, view, view.request(verb)); decision != cedar.Allow {
+	if decision, _ := cedar.Authorize(rules.all, view, view.request(verb)); decision != cedar.Allow {
 		return fmt.Errorf("%w: %s on %s %q", domain.ErrForbidden, verb, kindOf(object), object.ID)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cedar-policy/cedar-go"
@@ -24,6 +25,7 @@ var types = map[registry.Kind]cedar.EntityType{
 // view shows the directory to Cedar, as far as one decision looks at it: entities are made when a rule asks for them.
 type view struct {
 	tree      Tree
+	needs     []cedar.String // attributes made of grants that the rules look at
 	caller    Caller
 	origin    registry.Object
 	resource  registry.Object
@@ -33,8 +35,8 @@ type view struct {
 }
 
 // newView reports false if the caller's own object cannot be seen.
-func newView(tree Tree, c Caller, resource registry.Object, now time.Time) (*view, bool) {
-	v := &view{tree: tree, caller: c, resource: resource, now: now}
+func newView(tree Tree, needs []cedar.String, c Caller, resource registry.Object, now time.Time) (*view, bool) {
+	v := &view{tree: tree, needs: needs, caller: c, resource: resource, now: now}
 	switch {
 	case c.Anonymous:
 		v.principal.UID = cedar.NewEntityUID("Anonymous", "anonymous")
@@ -72,14 +74,20 @@ func (v *view) attributes() cedar.Record {
 	if v.principal.UID.Type != "Caller" {
 		return cedar.Record{}
 	}
-	attributes := cedar.RecordMap{"origin": uid(v.origin)}
+	record := cedar.RecordMap{"origin": uid(v.origin)}
 	if owner, ok := v.owner(v.origin); ok {
-		attributes["owner"] = owner
+		record["owner"] = owner
 	}
-	for name, objects := range v.granted() {
-		attributes[name] = cedar.NewSet(objects...)
+	held := v.tree.Grants(v.caller.Credential)
+	if len(held) == 0 {
+		return cedar.NewRecord(record)
 	}
-	return cedar.NewRecord(attributes)
+	for _, name := range v.needs {
+		if objects := v.granted(held, attributes[name]); len(objects) > 0 {
+			record[name] = cedar.NewSet(objects...)
+		}
+	}
+	return cedar.NewRecord(record)
 }
 
 // object is what is asked for: with its owner as an attribute if it has one, and within all its ancestors, of which the
@@ -113,34 +121,25 @@ func (v *view) owner(o registry.Object) (cedar.EntityUID, bool) {
 	return uid(parent), ok
 }
 
-// roles says in which attributes the object of a grant stands (roles.cedar).
-var roles = map[grant.Role][]cedar.String{
-	grant.Reader:  {"reads"},
-	grant.Writer:  {"reads", "writes"},
-	grant.Owner:   {"reads", "writes", "owns"},
-	grant.Auditor: {"audits"},
+// attributes says which roles on an object make it stand in which attribute of the caller (roles.cedar, records.cedar).
+var attributes = map[cedar.String][]grant.Role{
+	"reads":  {grant.Reader, grant.Writer, grant.Owner},
+	"writes": {grant.Writer, grant.Owner},
+	"owns":   {grant.Owner},
+	"audits": {grant.Auditor},
 }
 
-// granted are the objects on which the caller holds roles now, by attribute.
-func (v *view) granted() map[cedar.String][]cedar.Value {
-	held := v.tree.Grants(v.caller.Credential)
-	if len(held) == 0 {
-		return nil
-	}
-	objects := map[cedar.String][]cedar.Value{}
+// granted are the objects on which the caller holds one of the roles now.
+func (v *view) granted(held []grant.Given, roles []grant.Role) []cedar.Value {
+	var objects []cedar.Value
 	for _, g := range held {
-		if !g.HoldsAt(v.now) {
+		if !slices.Contains(roles, g.Role) || !g.HoldsAt(v.now) {
 			continue
 		}
-		o, ok := registry.Object{}, true
-		if g.Object != "" {
-			o, ok = v.tree.Object(g.Object)
-		}
-		if !ok {
-			continue
-		}
-		for _, attribute := range roles[g.Role] {
-			objects[attribute] = append(objects[attribute], uid(o))
+		if g.Object == "" {
+			objects = append(objects, uid(registry.Object{}))
+		} else if o, ok := v.tree.Object(g.Object); ok {
+			objects = append(objects, uid(o))
 		}
 	}
 	return objects

@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"strandline/commands"
+	"strandline/domain"
+	"strandline/domain/grant"
 	"strandline/transport/rest/lamp"
+	"strandline/transport/rest/signin"
 )
 
 // The authorisation matrix (decision 30): every route, for every kind of caller, on every kind of target. What is
@@ -161,83 +166,159 @@ var strangers = map[string]string{
 	"below a deleted": "403.no-such-credentials",
 }
 
+// Callers who hold a role on study S, each with a credential of its own of researcher Y, who has nothing to do with the others:
+// the issue "Doors for people", and decision 23 for auditors. Early is an owner from tomorrow on, late was one until yesterday,
+// and withdrawn is one no more. The columns are what is in S (and S), what is elsewhere, and what is gone or never was.
+var roleExpectations = map[string]string{
+	"viewing": `
+		reader    ok  403 404
+		writer    ok  403 404
+		owner     ok  403 404
+		auditor   403 403 404
+		early     403 403 404
+		late      403 403 404
+		withdrawn 403 403 404`,
+	"changing": `
+		reader    403 403 404
+		writer    ok  403 404
+		owner     ok  403 404
+		auditor   403 403 404
+		early     403 403 404
+		late      403 403 404
+		withdrawn 403 403 404`,
+	"removing": `
+		reader    403 403 404
+		writer    403 403 404
+		owner     ok  403 404
+		auditor   403 403 404
+		early     403 403 404
+		late      403 403 404
+		withdrawn 403 403 404`,
+	"letting in": `
+		reader    403 403 404
+		writer    403 403 404
+		owner     ok  403 404
+		auditor   403 403 404
+		early     403 403 404
+		late      403 403 404
+		withdrawn 403 403 404`,
+	"root only": `
+		reader    -   403 -
+		writer    -   403 -
+		owner     -   403 -
+		auditor   -   403 -
+		early     -   403 -
+		late      -   403 -
+		withdrawn -   403 -`,
+	"any caller": `
+		reader    -   ok  -
+		writer    -   ok  -
+		owner     -   ok  -
+		auditor   -   ok  -
+		early     -   ok  -
+		late      -   ok  -
+		withdrawn -   ok  -`,
+	"spec, changing": `
+		reader    -   403 404
+		writer    -   403 404
+		owner     -   403 404
+		auditor   -   403 404
+		early     -   403 404
+		late      -   403 404
+		withdrawn -   403 404`,
+}
+
+// roleTargets are the targets of each column. The installation is not there for anybody but root (section 7), so it counts as
+// gone.
+var roleTargets = map[string][3]string{
+	"researcher":   {"", "R T", "DR none"},
+	"study":        {"S", "S2 U", "DS none"},
+	"participant":  {"P Q", "O X", "DP BP none"},
+	"activity":     {"A", "E B", "DA none"},
+	"sensor":       {"N", "G M", "DN none"},
+	"installation": {"", "", "null"},
+	"root only":    {"", "-", ""},
+	"any caller":   {"", "-", ""},
+	"spec":         {"", "spec", "none"},
+}
+
 // operations says for each route which expectations hold. {id} is a target. A body that is no JSON shows that a caller
 // came past the policy (section 4 comes before the body is looked at) and changes nothing; what has no body is carried
 // out, and what would take a target away happens in a world of its own.
-var operations = []struct{ method, path, expected string }{
-	{"GET", "/researcher", "root only"},
-	{"POST", "/researcher", "root only"},
-	{"GET", "/researcher/{id}", "researcher"},
-	{"PUT", "/researcher/{id}", "researcher"},
-	{"DELETE", "/researcher/{id}", "researcher"},
-	{"GET", "/researcher/{id}/study", "researcher"},
-	{"POST", "/researcher/{id}/study", "researcher"},
-	{"GET", "/researcher/{id}/participant", "researcher"},
-	{"GET", "/researcher/{id}/activity", "researcher"},
-	{"GET", "/researcher/{id}/sensor", "researcher"},
-	{"GET", "/researcher/{id}/sensor_event", "researcher"},
-	{"POST", "/researcher/{id}/sensor_event", "researcher"},
-	{"GET", "/researcher/{id}/activity_event", "researcher"},
-	{"GET", "/researcher/{id}/_lookup/participant", "researcher"},
-	{"GET", "/researcher/{id}/_lookup/activity", "researcher"},
-	{"GET", "/researcher/{id}/_lookup/sensor", "researcher"},
-	{"GET", "/study", "any caller"},
-	{"GET", "/study/{id}", "study"},
-	{"PUT", "/study/{id}", "study"},
-	{"DELETE", "/study/{id}", "study"},
-	{"GET", "/study/{id}/participant", "study"},
-	{"POST", "/study/{id}/participant", "study"},
-	{"GET", "/study/{id}/activity", "study"},
-	{"POST", "/study/{id}/activity", "study"},
-	{"GET", "/study/{id}/sensor", "study"},
-	{"POST", "/study/{id}/sensor", "study"},
-	{"GET", "/study/{id}/sensor_event", "study"},
-	{"GET", "/study/{id}/activity_event", "study"},
-	{"GET", "/participant", "any caller"},
-	{"GET", "/participant/{id}", "participant"},
-	{"PUT", "/participant/{id}", "participant"},
-	{"DELETE", "/participant/{id}", "participant"},
-	{"GET", "/participant/{id}/activity", "participant"},
-	{"GET", "/participant/{id}/sensor", "participant"},
-	{"GET", "/participant/{id}/sensor_event", "participant"},
-	{"POST", "/participant/{id}/sensor_event", "participant"},
-	{"DELETE", "/participant/{id}/sensor_event", "participant"},
-	{"GET", "/participant/{id}/activity_event", "participant"},
-	{"POST", "/participant/{id}/activity_event", "participant"},
-	{"DELETE", "/participant/{id}/activity_event", "participant"},
-	{"GET", "/activity", "any caller"},
-	{"GET", "/activity/{id}", "activity, reading"},
-	{"PUT", "/activity/{id}", "activity, changing"},
-	{"DELETE", "/activity/{id}", "activity, changing"},
-	{"GET", "/activity/{id}/participant", "activity, changing"},
-	{"GET", "/sensor", "any caller"},
-	{"GET", "/sensor/{id}", "sensor, reading"},
-	{"PUT", "/sensor/{id}", "sensor, changing"},
-	{"DELETE", "/sensor/{id}", "sensor, changing"},
-	{"GET", "/sensor/{id}/participant", "sensor, changing"},
-	{"GET", "/activity_spec", "any caller"},
-	{"POST", "/activity_spec", "root only"},
-	{"GET", "/activity_spec/{name}", "any caller"},
-	{"PUT", "/activity_spec/{name}", "spec, changing"},
-	{"DELETE", "/activity_spec/{name}", "spec, changing"},
-	{"GET", "/sensor_spec", "any caller"},
-	{"POST", "/sensor_spec", "root only"},
-	{"GET", "/sensor_spec/{name}", "any caller"},
-	{"PUT", "/sensor_spec/{name}", "spec, changing"},
-	{"DELETE", "/sensor_spec/{name}", "spec, changing"},
-	{"GET", "/{kind}/{id}/parent", "researcher | study | participant | activity, reading | sensor, reading | installation"},
-	{"GET", "/{kind}/{id}/credential", "researcher | study | participant | activity, changing | sensor, changing | installation"},
-	{"POST", "/{kind}/{id}/credential", "researcher | study | participant | activity, changing | sensor, changing | installation"},
-	{"PUT", "/{kind}/{id}/credential/{access_key}", "researcher | study | participant | activity, changing | sensor, changing | installation"},
-	{"DELETE", "/{kind}/{id}/credential/{access_key}", "researcher | study | participant | activity, changing | sensor, changing | installation"},
-	{"GET", "/{kind}/{id}/attachment", "researcher | study | participant | activity, reading | sensor, reading | installation"},
-	{"GET", "/{kind}/{id}/attachment/{key}", "researcher | study | participant | activity, reading | sensor, reading | installation"},
-	{"GET", "/{kind}/{id}/attachment/{key}/{index}", "researcher | study | participant | activity, reading | sensor, reading | installation"},
-	{"PUT", "/{kind}/{id}/attachment/{key}/{target}", "researcher | study | participant | activity, changing | sensor, changing | installation"},
-	{"GET", "/{kind}/{id}/tag", "researcher | study | participant | activity, reading | sensor, reading | installation"},
-	{"GET", "/{kind}/{id}/tag/{key}", "researcher | study | participant | activity, reading | sensor, reading | installation"},
-	{"GET", "/{kind}/{id}/tag/{key}/{index}", "researcher | study | participant | activity, reading | sensor, reading | installation"},
-	{"PUT", "/{kind}/{id}/tag/{key}/{target}", "researcher | study | participant | activity, changing | sensor, changing | installation"},
+var operations = []struct{ method, path, expected, role string }{
+	{"GET", "/researcher", "root only", "root only"},
+	{"POST", "/researcher", "root only", "root only"},
+	{"GET", "/researcher/{id}", "researcher", "viewing"},
+	{"PUT", "/researcher/{id}", "researcher", "changing"},
+	{"DELETE", "/researcher/{id}", "researcher", "removing"},
+	{"GET", "/researcher/{id}/study", "researcher", "viewing"},
+	{"POST", "/researcher/{id}/study", "researcher", "changing"},
+	{"GET", "/researcher/{id}/participant", "researcher", "viewing"},
+	{"GET", "/researcher/{id}/activity", "researcher", "viewing"},
+	{"GET", "/researcher/{id}/sensor", "researcher", "viewing"},
+	{"GET", "/researcher/{id}/sensor_event", "researcher", "viewing"},
+	{"POST", "/researcher/{id}/sensor_event", "researcher", "changing"},
+	{"GET", "/researcher/{id}/activity_event", "researcher", "viewing"},
+	{"GET", "/researcher/{id}/_lookup/participant", "researcher", "viewing"},
+	{"GET", "/researcher/{id}/_lookup/activity", "researcher", "viewing"},
+	{"GET", "/researcher/{id}/_lookup/sensor", "researcher", "viewing"},
+	{"GET", "/study", "any caller", "any caller"},
+	{"GET", "/study/{id}", "study", "viewing"},
+	{"PUT", "/study/{id}", "study", "changing"},
+	{"DELETE", "/study/{id}", "study", "removing"},
+	{"GET", "/study/{id}/participant", "study", "viewing"},
+	{"POST", "/study/{id}/participant", "study", "changing"},
+	{"GET", "/study/{id}/activity", "study", "viewing"},
+	{"POST", "/study/{id}/activity", "study", "changing"},
+	{"GET", "/study/{id}/sensor", "study", "viewing"},
+	{"POST", "/study/{id}/sensor", "study", "changing"},
+	{"GET", "/study/{id}/sensor_event", "study", "viewing"},
+	{"GET", "/study/{id}/activity_event", "study", "viewing"},
+	{"GET", "/participant", "any caller", "any caller"},
+	{"GET", "/participant/{id}", "participant", "viewing"},
+	{"PUT", "/participant/{id}", "participant", "changing"},
+	{"DELETE", "/participant/{id}", "participant", "removing"},
+	{"GET", "/participant/{id}/activity", "participant", "viewing"},
+	{"GET", "/participant/{id}/sensor", "participant", "viewing"},
+	{"GET", "/participant/{id}/sensor_event", "participant", "viewing"},
+	{"POST", "/participant/{id}/sensor_event", "participant", "changing"},
+	{"DELETE", "/participant/{id}/sensor_event", "participant", "removing"},
+	{"GET", "/participant/{id}/activity_event", "participant", "viewing"},
+	{"POST", "/participant/{id}/activity_event", "participant", "changing"},
+	{"DELETE", "/participant/{id}/activity_event", "participant", "removing"},
+	{"GET", "/activity", "any caller", "any caller"},
+	{"GET", "/activity/{id}", "activity, reading", "viewing"},
+	{"PUT", "/activity/{id}", "activity, changing", "changing"},
+	{"DELETE", "/activity/{id}", "activity, changing", "removing"},
+	{"GET", "/activity/{id}/participant", "activity, changing", "viewing"},
+	{"GET", "/sensor", "any caller", "any caller"},
+	{"GET", "/sensor/{id}", "sensor, reading", "viewing"},
+	{"PUT", "/sensor/{id}", "sensor, changing", "changing"},
+	{"DELETE", "/sensor/{id}", "sensor, changing", "removing"},
+	{"GET", "/sensor/{id}/participant", "sensor, changing", "viewing"},
+	{"GET", "/activity_spec", "any caller", "any caller"},
+	{"POST", "/activity_spec", "root only", "root only"},
+	{"GET", "/activity_spec/{name}", "any caller", "any caller"},
+	{"PUT", "/activity_spec/{name}", "spec, changing", "spec, changing"},
+	{"DELETE", "/activity_spec/{name}", "spec, changing", "spec, changing"},
+	{"GET", "/sensor_spec", "any caller", "any caller"},
+	{"POST", "/sensor_spec", "root only", "root only"},
+	{"GET", "/sensor_spec/{name}", "any caller", "any caller"},
+	{"PUT", "/sensor_spec/{name}", "spec, changing", "spec, changing"},
+	{"DELETE", "/sensor_spec/{name}", "spec, changing", "spec, changing"},
+	{"GET", "/{kind}/{id}/parent", "researcher | study | participant | activity, reading | sensor, reading | installation", "viewing"},
+	{"GET", "/{kind}/{id}/credential", "researcher | study | participant | activity, changing | sensor, changing | installation", "letting in"},
+	{"POST", "/{kind}/{id}/credential", "researcher | study | participant | activity, changing | sensor, changing | installation", "letting in"},
+	{"PUT", "/{kind}/{id}/credential/{access_key}", "researcher | study | participant | activity, changing | sensor, changing | installation", "letting in"},
+	{"DELETE", "/{kind}/{id}/credential/{access_key}", "researcher | study | participant | activity, changing | sensor, changing | installation", "letting in"},
+	{"GET", "/{kind}/{id}/attachment", "researcher | study | participant | activity, reading | sensor, reading | installation", "viewing"},
+	{"GET", "/{kind}/{id}/attachment/{key}", "researcher | study | participant | activity, reading | sensor, reading | installation", "viewing"},
+	{"GET", "/{kind}/{id}/attachment/{key}/{index}", "researcher | study | participant | activity, reading | sensor, reading | installation", "viewing"},
+	{"PUT", "/{kind}/{id}/attachment/{key}/{target}", "researcher | study | participant | activity, changing | sensor, changing | installation", "changing"},
+	{"GET", "/{kind}/{id}/tag", "researcher | study | participant | activity, reading | sensor, reading | installation", "viewing"},
+	{"GET", "/{kind}/{id}/tag/{key}", "researcher | study | participant | activity, reading | sensor, reading | installation", "viewing"},
+	{"GET", "/{kind}/{id}/tag/{key}/{index}", "researcher | study | participant | activity, reading | sensor, reading | installation", "viewing"},
+	{"PUT", "/{kind}/{id}/tag/{key}/{target}", "researcher | study | participant | activity, changing | sensor, changing | installation", "changing"},
 }
 
 // Routes that anybody may ask, with or without credentials (sections 3.4, 4 and 8.3).
@@ -282,6 +363,22 @@ func newForest(t testing.TB) *forest {
 	for _, name := range []string{"R", "T", "S", "P", "Q", "X"} {
 		f.callers[name] = f.issue(name, f.ids[name], "s")
 	}
+	f.researcher("Y", "Y2")
+	now := time.Now()
+	for name, g := range map[string]grant.Give{
+		"reader":    {Role: grant.Reader},
+		"writer":    {Role: grant.Writer, From: now.Add(-time.Hour).UnixMilli()},
+		"owner":     {Role: grant.Owner, To: now.Add(time.Hour).UnixMilli()},
+		"auditor":   {Role: grant.Auditor},
+		"early":     {Role: grant.Owner, From: now.Add(24 * time.Hour).UnixMilli()},
+		"late":      {Role: grant.Owner, To: now.Add(-24 * time.Hour).UnixMilli()},
+		"withdrawn": {Role: grant.Owner},
+	} {
+		f.callers[name] = f.issue(name, f.ids["Y"], "s")
+		g.ID, g.Object, g.Credential = name, f.ids["S"], signin.CredentialID(f.keys, name)
+		f.carryOut(g)
+	}
+	f.carryOut(grant.Withdraw{ID: "withdrawn", Object: f.ids["S"]})
 	f.callers["root"] = root
 	f.callers["nobody"] = ""
 	f.callers["wrong password"] = "P:wrong"
@@ -301,6 +398,13 @@ func (f *forest) add(name, path string) { f.ids[name] = f.make(path, `{}`) }
 func (f *forest) researcher(name, first string) {
 	f.ids[name] = f.make("/researcher", `{"name":"`+name+`"}`)
 	f.ids[first] = f.only(f.ask(root, "GET", "/researcher/"+f.ids[name]+"/study", ""))
+}
+
+// carryOut has the system carry out a command.
+func (f *forest) carryOut(c domain.Command) {
+	f.Helper()
+	_, err := f.bus.Do(f.Context(), f.bus.System(), commands.Meta{Dialect: "system"}, c)
+	f.must(err)
 }
 
 // cell is one question to a world.
@@ -358,6 +462,14 @@ func cells(t *testing.T) []cell {
 						all = append(all, cell{o.method, path, fields[0], target, codes[fields[i+1]]})
 					}
 				}
+				for _, line := range strings.Split(strings.TrimSpace(roleExpectations[o.role]), "\n") {
+					fields := strings.Fields(line)
+					for i, column := range roleTargets[roleWord(name)] {
+						for _, target := range strings.Fields(column) {
+							all = append(all, cell{o.method, path, fields[0], target, codes[fields[i+1]]})
+						}
+					}
+				}
 				for stranger, code := range strangers {
 					for _, target := range targets {
 						all = append(all, cell{o.method, path, stranger, target, code})
@@ -370,6 +482,12 @@ func cells(t *testing.T) []cell {
 		}
 	}
 	return all
+}
+
+// roleWord is the kind of the targets of an expectation.
+func roleWord(name string) string {
+	word, _, _ := strings.Cut(name, ",")
+	return word
 }
 
 func TestAuthorisationMatrix(t *testing.T) {

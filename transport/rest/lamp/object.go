@@ -87,30 +87,59 @@ func listBelow(s *shape) func(*call) (rest.Answer, error) {
 	}
 }
 
-// listBeside lists the objects of a kind in the study that the named object is in.
-func listBeside(s *shape) func(*call) (rest.Answer, error) {
+// listBeside lists the objects of a kind in the study that the named object is in, those that the caller may view: who may
+// look at one participant need not know of the others.
+func listBeside(s *shape, verb policy.Verb) func(*call) (rest.Answer, error) {
 	return func(c *call) (rest.Answer, error) {
-		return c.list(s, c.Directory.Children(c.object.Parent, s.kind), c.detail())
+		return c.list(s, c.viewable(verb, c.Directory.Children(c.object.Parent, s.kind)), c.detail())
 	}
 }
 
-// listOwn lists the objects of a kind that the caller may view: each is asked for by itself.
+// listOwn lists the objects of a kind that the caller may view.
 func listOwn(s *shape, verb policy.Verb) func(*call) (rest.Answer, error) {
 	return func(c *call) (rest.Answer, error) {
-		own := slices.DeleteFunc(c.reach(s.kind), func(o registry.Object) bool {
-			_, err := c.Bus.Permit(c.Meta.Principal, verb, policy.Object{Kind: o.Kind, ID: o.ID})
-			return err != nil
-		})
-		return c.list(s, own, c.detail())
+		return c.list(s, c.viewable(verb, c.reach(s.kind)), c.detail())
 	}
+}
+
+// viewable are those of objects on which the caller may do verb: each is asked for by itself (decision 21).
+func (c *call) viewable(verb policy.Verb, objects []registry.Object) []registry.Object {
+	return slices.DeleteFunc(objects, func(o registry.Object) bool {
+		_, err := c.Bus.Permit(c.Meta.Principal, verb, policy.Object{Kind: o.Kind, ID: o.ID})
+		return err != nil
+	})
 }
 
 // reach is the objects of a kind that the caller could be allowed to see at most: all for root, else those below the
-// study or the researcher that its own object belongs to.
+// study or the researcher that its own object belongs to, and those below what it holds a grant on.
 func (c *call) reach(kind registry.Kind) []registry.Object {
 	if c.Meta.Root {
 		return c.Directory.All(kind)
 	}
+	own := c.around(kind)
+	grants := c.Directory.Grants(c.Meta.Credential)
+	if len(grants) == 0 {
+		return own
+	}
+	reached := map[string]bool{}
+	for _, o := range own {
+		reached[o.ID] = true
+	}
+	for _, g := range grants {
+		if g.Object == "" {
+			return c.Directory.All(kind)
+		}
+		if o, ok := c.Directory.Object(g.Object); ok {
+			for _, o := range c.below(o, kind) {
+				reached[o.ID] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(c.Directory.All(kind), func(o registry.Object) bool { return !reached[o.ID] })
+}
+
+// around is the objects of a kind below the study or the researcher that the caller's own object belongs to.
+func (c *call) around(kind registry.Kind) []registry.Object {
 	origin, _ := c.Directory.Object(c.Meta.Origin)
 	switch origin.Kind {
 	case registry.Researcher, registry.Study:

@@ -85,7 +85,7 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},
-		Series:      series.NewStore(n.series),
+		Series:      series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
 	})
 	clients := lamp.New(lamp.Parts{
 		Bus: n.bus, Keys: n.keys, Directory: n.directory, SignIn: checker,

@@ -6,6 +6,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -118,6 +119,39 @@ func (d *Directory) All(kind registry.Kind) []registry.Object {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.state.list(d.state.kinds[number(kind)])
+}
+
+// Placed is an object with its place among all that there ever were, which never changes.
+type Placed struct {
+	registry.Object
+	Place uint64
+}
+
+// From lists objects of a kind that can be seen, in the order of their coming: after the given place, at most limit of
+// them, and with a parent only those directly below it. Whoever goes on after the last one meets every object that is
+// there all the while once.
+func (d *Directory) From(kind registry.Kind, parent string, after uint64, limit int) []Placed {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	places := d.state.kinds[number(kind)]
+	if parent != "" {
+		at, known := d.state.objects[parent]
+		if !known {
+			return nil
+		}
+		places = d.state.children[family{at, number(kind)}]
+	}
+	first, _ := slices.BinarySearchFunc(places, after, func(at uint32, after uint64) int { return cmp.Or(cmp.Compare(uint64(at), after), -1) })
+	var found []Placed
+	for _, at := range places[first:] {
+		if len(found) == limit {
+			break
+		}
+		if d.state.visible(at) {
+			found = append(found, Placed{d.state.object(at), uint64(at)})
+		}
+	}
+	return found
 }
 
 // Ancestors are the objects above id, outermost first; none if id cannot be seen.

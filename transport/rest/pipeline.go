@@ -262,7 +262,9 @@ func (p *Pipeline) send(c *Call, a Answer) {
 		return
 	}
 	p.head(c, a)
-	c.writer.Header()["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	if a.Status != http.StatusNotModified { // which tells nothing of the body that there would have been
+		c.writer.Header()["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	}
 	c.deadlines(len(a.Body))
 	c.writer.WriteHeader(a.Status)
 	_, _ = c.writer.Write(a.Body) // the client has gone away: it is on the record that it was answered

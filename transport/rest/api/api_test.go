@@ -30,6 +30,7 @@ import (
 
 // world is everything around the dialect. Root may open everything, anna what is about her, nobody else anything.
 type world struct {
+	*commands.Bus // nil: no test of this world gives commands
 	*memory.Store
 	codec *codec.Codec
 	url   string

@@ -14,6 +14,7 @@ import (
 const (
 	cursorOfSamples = 's'
 	cursorOfWindows = 'w'
+	cursorOfObjects = 'o'
 )
 
 // errCursor is met by a cursor that this server has not given, or not for this.
@@ -134,4 +135,24 @@ func (a *asked) afterWindow(c *cursor) error {
 		return errCursor
 	}
 	return nil
+}
+
+// placeCursor is the place after an object.
+func placeCursor(place uint64) string {
+	c := &cursor{rest: []byte{cursorOfObjects}}
+	c.putCount(place)
+	return c.String()
+}
+
+// readPlace reads what placeCursor wrote. Empty is before all.
+func readPlace(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	c := readCursor(text, cursorOfObjects)
+	place := c.count()
+	if !c.done() {
+		return 0, errCursor
+	}
+	return place, nil
 }

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -16,12 +18,17 @@ import (
 	"strandline/commands"
 	"strandline/commands/policy"
 	"strandline/domain"
+	"strandline/readmodels/directory"
+	"strandline/readmodels/documents"
 	"strandline/transport/rest"
 )
 
 // Bus is what the dialect asks of commands.Bus.
 type Bus interface {
 	Permit(p commands.Principal, verb policy.Verb, object policy.Object) (commands.Permit, error)
+	Do(ctx context.Context, permit commands.Permit, meta commands.Meta, cmd domain.Command) (commands.Receipt, error)
+	Earlier(ctx context.Context, meta commands.Meta, cmd domain.Command) (commands.Receipt, bool, error)
+	IDs(meta commands.Meta) io.Reader
 }
 
 // Log is what the dialect asks of an event store.
@@ -59,6 +66,9 @@ type Parts struct {
 	SignIn      SignIn
 	Projections Projections
 	Series      Series
+	Documents   *documents.Store
+	Directory   *directory.Directory
+	Keys        rest.Hasher
 }
 
 // mostStreams bounds how many streams of events are open at a time.
@@ -109,6 +119,9 @@ type call struct {
 	media      string                 // of the answer, as the caller likes it best
 	permit     commands.Permit        // for the route's verb, on the route's object
 	everything *bool                  // whether the caller may open all events, nil until somebody asks
+	wrong      error                  // in the body, where that says whom the verb is asked of
+	add        *addition              // the body, where it has been read for that
+	gone       error                  // set where what is asked for is not there, but may have been when the same request came before
 	may        map[policy.Object]bool // which objects' events the caller may open, as far as asked
 }
 
@@ -201,10 +214,34 @@ func (c *call) understand(found route) (err error) {
 	if c.media, err = negotiate(r.Header.Get("Accept"), found.operation.offers()); err != nil {
 		return err
 	}
+	if found.operation.body == nil && c.Meta.IdempotencyKey != "" {
+		if _, err := c.Body(); err != nil { // it says nothing, but belongs to what the key stands for
+			return err
+		}
+	}
 	object := found.on(c)
+	if c.wrong != nil {
+		return c.wrong
+	}
 	c.Meta.Details.Object = object.ID
 	c.permit, err = c.Bus.Permit(c.Meta.Principal, found.verb, object)
+	if found.again && errors.Is(err, domain.ErrNotFound) && c.Meta.IdempotencyKey != "" {
+		c.gone, err = err, nil
+	}
 	return err
+}
+
+// carryOut gives a command to the bus. Where what it is about is gone, it finds out what came of it when the same request
+// came before (decision 8).
+func (c *call) carryOut(cmd domain.Command) (commands.Receipt, error) {
+	if c.gone == nil {
+		return c.Bus.Do(c.Lasting(), c.permit, c.Meta, cmd)
+	}
+	receipt, found, err := c.Bus.Earlier(c.Lasting(), c.Meta, cmd)
+	if err == nil && !found {
+		err = c.gone
+	}
+	return receipt, err
 }
 
 // untilStop ends with ctx, or when the dialect is stopped.

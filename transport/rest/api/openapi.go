@@ -158,6 +158,9 @@ func (d *document) describe(r route) *described {
 		ID: operationID(r), Tags: []string{tag(r.path)}, Summary: r.operation.summary, Description: r.operation.about,
 		Parameters: r.arguments(), Responses: map[string]response{strconv.Itoa(r.success()): d.success(r)},
 	}
+	for _, status := range r.operation.also {
+		o.Responses[strconv.Itoa(status)] = d.also(r, status)
+	}
 	if r.operation.body != nil {
 		o.Body = &body{true, map[string]content{mediaJSON: {d.Components.Schemas.of(r.operation.body)}}}
 	}
@@ -180,12 +183,18 @@ func (r route) success() int {
 	return http.StatusOK
 }
 
+// also describes another status of success.
+func (d *document) also(r route, status int) response {
+	r.operation.status, r.operation.answer, r.operation.lines = status, accepted{}, nil
+	return d.success(r)
+}
+
 func (d *document) success(r route) response {
 	a := response{Description: http.StatusText(r.success()), Content: map[string]content{}, Headers: map[string]header{}}
 	for name := range answerHeaders {
 		a.Headers[name] = header{Ref: "#/components/headers/" + name}
 	}
-	if r.success() == http.StatusNoContent {
+	if r.success() == http.StatusNoContent || r.success() == http.StatusNotModified {
 		a.Content = nil
 		return a
 	}

@@ -26,6 +26,7 @@ import (
 	"strandline/domain/registry"
 	"strandline/projections"
 	"strandline/readmodels"
+	"strandline/readmodels/documents"
 	"strandline/readmodels/series"
 	"strandline/transport/eventstore/memory"
 	"strandline/transport/files"
@@ -116,7 +117,7 @@ func (w *real) start() {
 	w.bus, err = commands.New(w.store, w.codec, w.keys, directory)
 	w.must(err)
 	door := api.New(api.Parts{Bus: w.bus, Log: w.store, Decoder: w, SignIn: signin.New(directory, w.keys),
-		Series: series.NewStore(w.series)})
+		Series: series.NewStore(w.series), Documents: documents.New(w.documents), Directory: directory, Keys: w.keys})
 	w.Cleanup(door.Stop)
 	log := slog.New(slog.NewTextHandler(w.Output(), nil))
 	server := httptest.NewServer(rest.NewPipeline(w.bus, w.store, directory, w.keys, rest.WithLogger(log)).Handler(door))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"strandline/commands"
 	"strandline/domain"
 	"strandline/transport/rest"
 	"strandline/transport/rest/signin"
@@ -46,6 +47,8 @@ var problems = []known{
 	{rest.ErrTooLarge, 413, "body-too-large", "The body is larger than this server takes.", "Send less at a time.", false},
 	{rest.ErrTooSlow, 408, "body-too-slow", "The body did not arrive in time.", "Send it again over a better connection.", false},
 	{rest.ErrPosition, 412, "position-not-reached", "The position asked for has not been reached.", "Ask again, or check that the position is from this server.", false},
+	{commands.ErrChanged, 412, "changed", "It is not any more as If-Match says.", "Read it again, and decide anew.", false},
+	{errIdempotency, 422, "idempotency-key-in-use", "The idempotency key has been used for another request.", "Draw a fresh key for each request.", false},
 	{context.DeadlineExceeded, 503, "busy", "It took too long.", "Ask again later.", false},
 	{domain.ErrInvalid, 400, "invalid", "The request makes no sense.", "Correct what the detail names.", true},
 	{domain.ErrForbidden, 403, "forbidden", "This caller may not do this.", "Ask root for the role that it needs.", false},
@@ -76,8 +79,15 @@ func (d *Door) Refuse(c *rest.Call, err error) rest.Answer {
 	return answer
 }
 
+// errIdempotency stands for all errors of its type.
+var errIdempotency = errors.New("the idempotency key has been used")
+
 // worded finds the words for an error. What is unknown to the table is the server's own failure.
 func worded(err error) problem {
+	var mismatch *commands.IdempotencyMismatchError
+	if errors.As(err, &mismatch) {
+		err = errIdempotency
+	}
 	i := slices.IndexFunc(problems, func(k known) bool { return k.err == nil || errors.Is(err, k.err) })
 	k := problems[i]
 	p := problem{Type: docsPath + "#" + k.code, Title: k.title, Status: k.status, Code: k.code, Remedy: k.remedy}

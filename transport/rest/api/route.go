@@ -12,6 +12,7 @@ type route struct {
 	method, path string
 	verb         policy.Verb
 	object       func(*call) policy.Object // whom the verb is asked of, nil for the installation
+	again        bool                      // a repeated request is answered though the object is gone meanwhile, see carryOut
 	handle       func(*call) (rest.Answer, error)
 	operation    operation
 }
@@ -25,6 +26,7 @@ type operation struct {
 	body    any         // a zero value of what is sent as JSON, nil for nothing
 	answer  any         // a zero value of what is answered, nil for nothing
 	status  int         // of success, 0 for 200
+	also    []int       // other statuses of success: 202 with a position, 304 with nothing
 	lines   any         // a zero value of what one line is, where the answer may come as lines of JSON too
 	media   string      // of the answer, empty for JSON
 }
@@ -60,5 +62,5 @@ func (r route) open() bool { return r.verb == policy.ServerView }
 
 // table is every route of the dialect. Each file with handlers lists its own.
 func table() []route {
-	return slices.Concat(aboutRoutes(), eventRoutes(), seriesRoutes(), projectionRoutes())
+	return slices.Concat(aboutRoutes(), eventRoutes(), seriesRoutes(), documentRoutes(), projectionRoutes())
 }

@@ -51,7 +51,7 @@ func Restore(c Copy, dest files.System) error {
 	if len(names) > 0 {
 		return fmt.Errorf("%w: keys are restored into an empty folder only", domain.ErrRejected)
 	}
-	if _, err := examine(c); err != nil {
+	if _, err := ExamineCopy(c); err != nil {
 		return err
 	}
 	if err := errors.Join(writeFile(dest, rootFile, c.Root), writeFile(dest, subjectsFile, c.Subjects)); err != nil {
@@ -81,10 +81,11 @@ func Examine(sys files.System) (Examination, error) {
 	if err != nil {
 		return Examination{}, err
 	}
-	return examine(Copy{root, subjects})
+	return ExamineCopy(Copy{root, subjects})
 }
 
-func examine(c Copy) (Examination, error) {
+// ExamineCopy is Examine for a copy.
+func ExamineCopy(c Copy) (Examination, error) {
 	if len(c.Root) != keySize {
 		return Examination{}, fmt.Errorf("%w: %s has %d bytes instead of %d: restore it from its backup", domain.ErrDamaged, rootFile, len(c.Root), keySize)
 	}

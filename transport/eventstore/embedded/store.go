@@ -223,6 +223,9 @@ func (s *Store) Err() error {
 	return nil
 }
 
+// ID is drawn when a store is founded. Its backups have it, too.
+func (s *Store) ID() domain.ID { return s.manifest.ID }
+
 // Generation changes whenever the log may have lost events that others have seen.
 func (s *Store) Generation() domain.ID { return s.manifest.Generation }
 

@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"transport/rest/lamp":            {"domain/**", "commands/**", "readmodels/**", "transport/rest", "transport/rest/signin"},
 	"transport/rest/api":             {"domain/**", "commands/**", "readmodels/**", "transport/rest", "transport/rest/signin"},
 	"transport/metrics":              {"transport/rest", "transport/rest/signin"},
+	"transport/tracing":              {"domain/**", "commands", "transport/rest"},
 	"cmd":                            {"domain/**", "commands/**", "readmodels/**", "projections", "transport/**"},
 }
 
@@ -61,6 +62,7 @@ var homes = map[string][]string{
 	"github.com/klauspost/compress":     {"transport/zstd", "readmodels/series"},
 	"github.com/google/uuid":            {"commands", "transport", "cmd"},
 	"github.com/prometheus":             {"transport/metrics"},
+	"go.opentelemetry.io/otel":          {"transport/tracing"},
 	"github.com/spf13/cobra":            {"cmd"},
 	"github.com/spf13/pflag":            {"cmd"},
 	"go.yaml.in/yaml/v3":                {"cmd"},

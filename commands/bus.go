@@ -27,6 +27,7 @@ type Bus struct {
 	random    io.Reader
 	node      string
 	retries   int
+	observer  Observer // nil for none
 }
 
 // Option changes a default of a Bus.
@@ -43,6 +44,13 @@ func WithRandom(r io.Reader) Option { return func(b *Bus) { b.random = r } }
 
 // WithNode names this process in the streams of access events. The default is "node".
 func WithNode(name string) Option { return func(b *Bus) { b.node = name } }
+
+// Observer is told that a command begins. What the command does is done with the context that it returns, and the
+// function with it is told how the command ended.
+type Observer func(ctx context.Context, command string) (context.Context, func(error))
+
+// WithObserver sets who is told of commands. The default is nobody.
+func WithObserver(o Observer) Option { return func(b *Bus) { b.observer = o } }
 
 // New returns a Bus over a store, sealing with codec, naming with keys, authorising by directory.
 func New(store EventStore, codec *codec.Codec, keys Keys, directory Directory, options ...Option) (*Bus, error) {
@@ -104,13 +112,24 @@ func (b *Bus) Do(ctx context.Context, permit Permit, meta Meta, cmd domain.Comma
 	if err != nil {
 		return Receipt{}, err
 	}
-	return b.retry(func() (Receipt, error) { return b.do(ctx, j, cmd) })
+	return b.observed(ctx, cmd, func(ctx context.Context) (Receipt, error) { return b.do(ctx, j, cmd) })
+}
+
+// observed makes attempts at a command while the observer looks on.
+func (b *Bus) observed(ctx context.Context, cmd domain.Command, attempt func(context.Context) (Receipt, error)) (Receipt, error) {
+	if b.observer == nil {
+		return b.retry(ctx, attempt)
+	}
+	ctx, ended := b.observer(ctx, cmd.CommandName())
+	receipt, err := b.retry(ctx, attempt)
+	ended(err)
+	return receipt, err
 }
 
 // retry makes an attempt again as long as it finds that its stream has moved on.
-func (b *Bus) retry(attempt func() (Receipt, error)) (Receipt, error) {
+func (b *Bus) retry(ctx context.Context, attempt func(context.Context) (Receipt, error)) (Receipt, error) {
 	for n := 0; ; n++ {
-		receipt, err := attempt()
+		receipt, err := attempt(ctx)
 		var moved *domain.WrongRevisionError
 		if !errors.As(err, &moved) {
 			return receipt, err

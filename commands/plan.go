@@ -24,7 +24,7 @@ func (b *Bus) DoPlan(ctx context.Context, permit Permit, meta Meta, first domain
 	if err != nil {
 		return Receipt{}, err
 	}
-	return b.retry(func() (Receipt, error) { return b.doPlan(ctx, j, first, then) })
+	return b.observed(ctx, first, func(ctx context.Context) (Receipt, error) { return b.doPlan(ctx, j, first, then) })
 }
 
 func (b *Bus) doPlan(ctx context.Context, j *job, first domain.Command, then []domain.Command) (Receipt, error) {

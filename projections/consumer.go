@@ -21,10 +21,11 @@ const (
 
 // consumer keeps one read model up to date, from the stream where it can, else from the store.
 type consumer struct {
-	model  Model
-	source source
-	stream *stream
-	log    *slog.Logger
+	model    Model
+	source   source
+	stream   *stream
+	log      *slog.Logger
+	observer Observer // nil for none
 
 	mu     sync.Mutex                // held while events are applied, and by a rebuild while it switches
 	recent atomic.Pointer[time.Time] // when the last event applied was recorded; at first, when the runner was made
@@ -124,8 +125,14 @@ func (c *consumer) apply(ctx context.Context, batches []batch) error {
 	if err != nil || len(fresh) == 0 {
 		return err
 	}
+	began := time.Now()
 	if err := c.model.apply(ctx, fresh); err != nil {
 		return err
+	}
+	if c.observer != nil {
+		for _, b := range fresh {
+			c.observer(c.model.Name(), began, b.events)
+		}
 	}
 	last := fresh[len(fresh)-1]
 	at := last.events[len(last.events)-1].Time // a copy: the batch is let go

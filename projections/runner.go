@@ -17,6 +17,7 @@ type Runner struct {
 	source    source
 	log       *slog.Logger
 	tidyEvery time.Duration
+	observer  Observer
 	stream    *stream
 	consumers []*consumer
 }
@@ -30,6 +31,12 @@ func WithLogger(l *slog.Logger) Option { return func(r *Runner) { r.log = l } }
 // WithTidying sets how often the directory is saved and unused memory is given back. The default is every 30 seconds.
 func WithTidying(every time.Duration) Option { return func(r *Runner) { r.tidyEvery = every } }
 
+// Observer is told of events that a projection has applied together, since the given time, by the goroutine that did it.
+type Observer func(projection string, began time.Time, events []domain.Recorded)
+
+// WithObserver sets who is told of events that have been applied, but for rebuilds. The default is nobody.
+func WithObserver(o Observer) Option { return func(r *Runner) { r.observer = o } }
+
 // New returns a Runner for models, which it closes at the end of Run.
 func New(feed Feed, decode Decode, models []Model, options ...Option) *Runner {
 	r := &Runner{source: source{feed, decode}, log: slog.New(slog.DiscardHandler), tidyEvery: 30 * time.Second}
@@ -39,7 +46,7 @@ func New(feed Feed, decode Decode, models []Model, options ...Option) *Runner {
 	r.stream = newStream(start(models))
 	now := time.Now()
 	for _, m := range models {
-		c := &consumer{model: m, source: r.source, stream: r.stream, log: r.log}
+		c := &consumer{model: m, source: r.source, stream: r.stream, log: r.log, observer: r.observer}
 		c.recent.Store(&now)
 		r.consumers = append(r.consumers, c)
 	}

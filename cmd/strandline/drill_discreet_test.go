@@ -18,10 +18,11 @@ import (
 )
 
 // TestDrillDiscreet asks every route for everything that it refuses, with a word in each field that a client can choose,
-// and looks for the word where others than the client read: in the log at level debug, in the metrics, in what probes are
-// answered, and in the bodies and headers of all refusals.
+// and looks for the word where others than the client read: in the log at level debug, in the metrics, in traces, in what
+// probes are answered, and in the bodies and headers of all refusals.
 func TestDrillDiscreet(t *testing.T) {
-	s := startNode(t, t.TempDir(), withArgs("--log-level", "debug"))
+	traces := newCollector(t)
+	s := startNode(t, t.TempDir(), withArgs("--log-level", "debug", "--otlp-endpoint", traces.URL))
 	d := &discretion{T: t, server: s, statuses: map[int]int{}, real: map[string]string{}}
 	made := newStudy(t, s, 2)
 	d.real["researcher"], d.real["study"], d.real["participant"] = made.researcher, made.id, made.participants[0]
@@ -46,6 +47,11 @@ func TestDrillDiscreet(t *testing.T) {
 	for _, where := range []string{"/metrics", "/readyz", "/livez"} {
 		_, answer := s.as(t, "", "GET", where, "")
 		d.look(where, answer)
+	}
+	s.stop(t) // sends the last traces
+	d.look("the traces", traces.text.String())
+	if spans := len(traces.spans); spans < d.asked {
+		t.Errorf("%d requests left %d spans", d.asked, spans)
 	}
 	d.look("the server's log", s.log.String())
 	if lines := strings.Count(s.log.String(), "a request was answered"); lines < d.asked/2 {

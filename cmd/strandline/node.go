@@ -43,7 +43,7 @@ type node struct {
 func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slog.Logger) (*node, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &node{storage: s, stop: stop}
-	n.runner = projections.New(s.log, s.decode, s.models, projections.WithLogger(part(log, "projections")))
+	n.runner = projections.New(s.log, s.decode, s.models, s.runnerOptions(projections.WithLogger(part(log, "projections")))...)
 	n.running.Go(func() {
 		if err := n.runner.Run(running); err != nil {
 			log.Error("the read models could not be closed", "error", err)
@@ -56,7 +56,7 @@ func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slo
 }
 
 func (n *node) start(ctx, running context.Context, dir string, env lookup, log *slog.Logger) (err error) {
-	if n.bus, err = commands.New(n.log, n.codec, n.keys, n.directory, commands.WithClock(n.clock)); err != nil {
+	if n.bus, err = commands.New(n.traced(), n.codec, n.keys, n.directory, n.busOptions(commands.WithClock(n.clock))...); err != nil {
 		return err
 	}
 	if err := n.catchUp(ctx, n.directory); err != nil {
@@ -77,11 +77,11 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
 	checker := signin.New(n.directory, n.keys, signin.WithClock(n.clock), signin.WithObserver(n.metrics.SignedIn))
-	known := acquaintances{checker, filepath.Join(dir, acquaintanceFile), log}
+	known := acquaintances{checker, filepath.Join(dir, acquaintanceFile), part(log, "signin")}
 	known.load()
 	begin(known.keep)
-	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, rest.WithLogger(part(log, "http")), rest.WithObserver(n.metrics),
-		rest.WithAPIKeys(checker.KnownKey))
+	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, n.pipelineOptions(rest.WithLogger(part(log, "http")),
+		rest.WithObserver(n.metrics), rest.WithAPIKeys(checker.KnownKey))...)
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},

@@ -41,6 +41,7 @@ type serve struct {
 	keyFile    string
 	metrics    string
 	logging    logging
+	tracing    traces
 	durability string
 	demo       bool
 }
@@ -78,6 +79,7 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metrics, "metrics-listen", "",
 		"address of plain HTTP for /metrics, /livez and /readyz alone, without credentials: for a network of operators (default: none; --listen shows /metrics to this machine)")
 	o.logging.flags(flags)
+	o.tracing.flags(flags)
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
 	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
 	flags.String(configFlag, "", "YAML file with settings (default: none)")
@@ -93,6 +95,10 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 	if err := o.check(log); err != nil {
 		return err
 	}
+	tracer, err := o.tracing.tracer(log)
+	if err != nil {
+		return err
+	}
 	sockets, err := o.open()
 	if err != nil {
 		return err
@@ -102,6 +108,8 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 	if err != nil {
 		return err
 	}
+	s.tracer = tracer
+	defer s.stopTracing()
 	n, err := startNode(ctx, s, o.data, env, log)
 	if ctx.Err() != nil && err != nil {
 		return nil // told to stop before it was ready, which is no failure

@@ -21,6 +21,7 @@ import (
 	"strandline/transport/files"
 	"strandline/transport/keys"
 	"strandline/transport/metrics"
+	"strandline/transport/tracing"
 	"strandline/transport/zstd"
 )
 
@@ -34,6 +35,7 @@ type storage struct {
 	series    *readmodels.DB
 	audit     *readmodels.DB
 	models    []projections.Model
+	tracer    *tracing.Tracer  // nil where nothing is traced
 	metrics   *metrics.Metrics // of the log at first, then of all that a node does
 	clock     func() time.Time
 }

@@ -90,7 +90,12 @@ func (c *Call) Buffer() []byte {
 
 // Waiting bounds ctx by how long a reply waits for read models.
 func (c *Call) Waiting() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(c.Context(), c.pipeline.patience)
+	ctx, stop := context.WithTimeout(c.Context(), c.pipeline.patience)
+	if c.pipeline.tracer == nil {
+		return ctx, stop
+	}
+	end := c.Step("wait")
+	return ctx, func() { end(); stop() }
 }
 
 // Lasting is the request's context without its end, for what must not stop half-way because a client went away.

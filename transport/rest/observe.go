@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -35,6 +36,39 @@ func (nobody) Left(Seen) {}
 
 // WithObserver sets who is told of requests. The default is nobody.
 func WithObserver(o Observer) Option { return func(p *Pipeline) { p.observer = o } }
+
+// Tracer follows requests on their way through the server.
+type Tracer interface {
+	// Request begins a request that came at the given time, of which Route, Status and Took are not known yet. It returns
+	// a context in which what the request leads to is followed, what the header Traceresponse of the answer says, and
+	// what is to be told when the request has been answered.
+	Request(ctx context.Context, h http.Header, came time.Time, s Seen) (_ context.Context, response string, answered func(Seen))
+	// Step begins a part of what the context is of, until the returned function is called.
+	Step(ctx context.Context, name string) (context.Context, func())
+}
+
+// WithTracer sets who follows requests. The default is nobody.
+func WithTracer(t Tracer) Option { return func(p *Pipeline) { p.tracer = t } }
+
+// begin lets the tracer follow the call, if there is one. The returned function is told how it was answered.
+func (p *Pipeline) begin(c *Call, came time.Time, s Seen) func(Seen) {
+	if p.tracer == nil {
+		return func(Seen) {}
+	}
+	ctx, response, answered := p.tracer.Request(c.Context(), c.request.Header, came, s)
+	c.request = c.request.WithContext(ctx)
+	c.writer.Header()["Traceresponse"] = []string{response}
+	return answered
+}
+
+// Step lets a part of the call be seen by the tracer, until the returned function is called.
+func (c *Call) Step(name string) func() {
+	if c.pipeline.tracer == nil {
+		return func() {}
+	}
+	_, end := c.pipeline.tracer.Step(c.Context(), name)
+	return end
+}
 
 // Held is how many bytes of request bodies are in memory and at most may be, and how many requests wait for room.
 func (p *Pipeline) Held() (bytes, limit int64, waiting int) {

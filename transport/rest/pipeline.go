@@ -77,6 +77,7 @@ type Pipeline struct {
 	queue     time.Duration
 	answers   sync.Pool // of *[]byte
 	observer  Observer
+	tracer    Tracer // nil for none
 	clock     func() time.Time
 	burst     int // see WithFlood
 	total     int
@@ -158,9 +159,11 @@ func (p *Pipeline) serve(c *Call, d Dialect) {
 	came := time.Now()
 	p.observer.Came()
 	defer func() { p.observer.Left(seen) }()
+	answered := p.begin(c, came, seen)
 	a := p.onRecord(c, d, p.answer(c, d))
 	seen.Request = c.Meta.Request // of a flood, that of the count
 	seen.Route, seen.Status, seen.Took = c.Meta.Details.Route, a.Status, time.Since(came)
+	answered(seen)
 	p.send(c, a)
 	p.logged(c, seen)
 }

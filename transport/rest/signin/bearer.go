@@ -15,9 +15,12 @@ var ErrToken = fmt.Errorf("%w, or the API key is unknown, revoked, expired or no
 // Authenticate finds out who makes a call, by an access key with its secret (Basic) or by an API key (Bearer), and tells
 // the call. It fails with ErrMissing, ErrUnknown, ErrToken, or *rest.BusyError if this caller has to come back later.
 func (c *Checker) Authenticate(call *rest.Call) error {
+	defer call.Step("sign in")()
 	header := call.Request().Header.Get("Authorization")
 	if token, ok := bearer(header); ok {
-		return c.withToken(call, token)
+		err := c.withToken(call, token)
+		c.outcome(outcomeOf(err))
+		return err
 	}
 	accessKey, secret, err := Basic(header)
 	if err != nil {

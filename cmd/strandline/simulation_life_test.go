@@ -438,11 +438,11 @@ func (l *simLife) audit() {
 	if err := records.Wait(context.Background(), head); err != nil {
 		l.fail("the audit records do not come: %v", err)
 	}
-	all, err := records.Records(context.Background(), audit.Query{Limit: 1 << 20})
-	if err != nil {
-		l.fail("audit records: %v", err)
+	all, err := records.Page(context.Background(), audit.Query{Limit: 1 << 20}, func(audit.Record) bool { return true })
+	if err != nil || !all.End {
+		l.fail("audit records: the end is %v, %v", all.End, err)
 	}
-	for _, a := range all {
+	for _, a := range all.Records {
 		r := l.byID[a.Request]
 		if r == nil {
 			if a.Actor != "system" {

@@ -60,7 +60,7 @@ func TestARequestIsOneRecordHoweverManyEventsItHas(t *testing.T) {
 	write(t, db, recorded(3, 8, details, access.Refused{Code: "404.resource-not-found"}))
 	write(t, db, recorded(4, 9, nil, set))
 
-	got, err := store.Records(t.Context(), audit.Query{})
+	got, err := records(t, store, audit.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestOutcomes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			store, db := open(t)
 			write(t, db, tt.event)
-			got, err := store.Records(t.Context(), audit.Query{})
+			got, err := records(t, store, audit.Query{})
 			if err != nil || len(got) != 1 {
 				t.Fatalf("Records = %v, %v; want one", got, err)
 			}
@@ -111,46 +111,211 @@ func TestAStreamOfAnswersGetsItsCountAtTheEnd(t *testing.T) {
 	store, db := open(t)
 	write(t, db, recorded(1, 1, nil, access.Served{}))
 	write(t, db, recorded(2, 1, nil, access.Ended{Rows: 12}))
-	got, err := store.Records(t.Context(), audit.Query{})
+	got, err := records(t, store, audit.Query{})
 	if err != nil || len(got) != 1 || got[0].Rows != 12 || got[0].Outcome != audit.Served {
 		t.Errorf("Records = %+v, %v; want one with 12 rows", got, err)
 	}
 }
 
+// all lets everything through.
+func all(audit.Record) bool { return true }
+
+// records reads a page.
+func records(t testing.TB, store *audit.Store, q audit.Query) ([]audit.Record, error) {
+	t.Helper()
+	page, err := store.Page(t.Context(), q, all)
+	return page.Records, err
+}
+
+// numbers are those of records.
+func numbers(records []audit.Record) string {
+	all := []int64{}
+	for _, r := range records {
+		all = append(all, r.Number)
+	}
+	return fmt.Sprint(all)
+}
+
 func TestQueries(t *testing.T) {
 	store, db := open(t)
 	for n := range uint64(10) {
-		e := recorded(n+1, byte(n+1), nil, access.Served{})
+		e := recorded(n+1, byte(n+1), &domain.Request{Route: fmt.Sprint("/", n/5), Object: fmt.Sprint("o", n%4)}, access.Served{})
+		if n%5 == 4 {
+			e.Event = access.Refused{Code: "no"}
+		}
 		e.Actor, e.Subject = fmt.Sprint("a", n%2), fmt.Sprint("s", n%3)
 		write(t, db, e)
 	}
+	second := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Second) }
 	tests := []struct {
 		name  string
 		query audit.Query
 		want  string
+		end   bool
 	}{
-		{"all", audit.Query{}, "[1 2 3 4 5 6 7 8 9 10]"},
-		{"some", audit.Query{Limit: 2}, "[1 2]"},
-		{"newest", audit.Query{Limit: 2, Newest: true}, "[10 9]"},
-		{"after", audit.Query{After: 8}, "[9 10]"},
-		{"before, newest first", audit.Query{Before: 3, Newest: true}, "[2 1]"},
-		{"of an actor", audit.Query{Actor: "a0", After: 2}, "[3 5 7 9]"},
-		{"about a subject", audit.Query{Subject: "s0"}, "[1 4 7 10]"},
-		{"both", audit.Query{Subject: "s0", Actor: "a1"}, "[4 10]"},
-		{"of a request", audit.Query{Request: domain.ID{7}}, "[7]"},
-		{"none", audit.Query{Actor: "nobody"}, "[]"},
+		{"all", audit.Query{}, "[1 2 3 4 5 6 7 8 9 10]", true},
+		{"some", audit.Query{Limit: 2}, "[1 2]", false},
+		{"exactly all", audit.Query{Limit: 10}, "[1 2 3 4 5 6 7 8 9 10]", true},
+		{"newest", audit.Query{Limit: 2, Newest: true}, "[10 9]", false},
+		{"after", audit.Query{After: 8}, "[9 10]", true},
+		{"after all", audit.Query{After: 10}, "[]", true},
+		{"after, newest first", audit.Query{After: 3, Newest: true}, "[2 1]", true},
+		{"after the oldest, newest first", audit.Query{After: 1, Newest: true}, "[]", true},
+		{"of an actor", audit.Query{Actor: "a0", After: 2}, "[3 5 7 9]", true},
+		{"about a subject", audit.Query{Subject: "s0"}, "[1 4 7 10]", true},
+		{"about a subject, newest first", audit.Query{Subject: "s0", Newest: true, Limit: 2}, "[10 7]", false},
+		{"of an object", audit.Query{Object: "o2"}, "[3 7]", true},
+		{"both", audit.Query{Subject: "s0", Actor: "a1"}, "[4 10]", true},
+		{"of a request", audit.Query{Request: domain.ID{7}}, "[7]", true},
+		{"of a request, by another", audit.Query{Request: domain.ID{7}, Actor: "a1"}, "[]", true},
+		{"of a route", audit.Query{Route: "/1", Limit: 2}, "[6 7]", false},
+		{"with an outcome", audit.Query{Outcome: audit.Refused}, "[5 10]", true},
+		{"none", audit.Query{Actor: "nobody"}, "[]", true},
+		{"from a time", audit.Query{From: second(9)}, "[9 10]", true},
+		{"up to a time", audit.Query{To: second(3)}, "[1 2]", true},
+		{"between", audit.Query{From: second(3).Add(-1), To: second(5)}, "[3 4]", true},
+		{"between, newest first", audit.Query{From: second(3), To: second(6), Newest: true}, "[5 4 3]", true},
+		{"between, after", audit.Query{From: second(3), To: second(6), After: 4}, "[5]", true},
+		{"before all times", audit.Query{To: noon}, "[]", true},
+		{"after all times", audit.Query{From: second(11)}, "[]", true},
+		{"between nothing", audit.Query{From: second(6), To: second(3)}, "[]", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			records, err := store.Records(t.Context(), tt.query)
-			numbers := []int64{}
-			for _, r := range records {
-				numbers = append(numbers, r.Number)
-			}
-			if got := fmt.Sprint(numbers); err != nil || got != tt.want {
-				t.Errorf("Records(%+v) = %s, %v; want %s", tt.query, got, err, tt.want)
+			page, err := store.Page(t.Context(), tt.query, all)
+			if got := numbers(page.Records); err != nil || got != tt.want || page.End != tt.end {
+				t.Errorf("Page(%+v) = %s, end %v, %v; want %s, end %v", tt.query, got, page.End, err, tt.want, tt.end)
 			}
 		})
+	}
+}
+
+// TestPagesNeverSkipOrRepeat reads pages of what a caller may see while requests are added, in both orders.
+func TestPagesNeverSkipOrRepeat(t *testing.T) {
+	even := func(r audit.Record) bool { return r.Number%2 == 0 }
+	for _, newest := range []bool{false, true} {
+		store, db := open(t)
+		n := uint64(0)
+		add := func(count int) {
+			for range count {
+				n++
+				write(t, db, recorded(n, byte(n), nil, access.Served{}))
+			}
+		}
+		add(50)
+		q, got, want := audit.Query{Newest: newest, Limit: 3}, "", ""
+		for range 40 {
+			page, err := store.Page(t.Context(), q, even)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page.Records {
+				got += fmt.Sprint(r.Number, " ")
+			}
+			q.After = page.Last
+			if page.End {
+				break
+			}
+			add(1)
+		}
+		for i := range int(n) {
+			switch i++; {
+			case newest && i <= 50 && i%2 == 0:
+				want += fmt.Sprint(52-i, " ")
+			case !newest && i%2 == 0:
+				want += fmt.Sprint(i, " ")
+			}
+		}
+		if got != want {
+			t.Errorf("newest %v: %s, want %s", newest, got, want)
+		}
+	}
+}
+
+// TestWhatALaterEventTells is found by it, though its record stands far back.
+func TestWhatALaterEventTells(t *testing.T) {
+	store, db := open(t)
+	early := recorded(1, 1, nil, attachment.Set{})
+	early.Subject = ""
+	write(t, db, early)
+	for n := uint64(2); n < 600; n++ {
+		e := recorded(n, 0, nil, attachment.Set{})
+		e.Correlation, e.Subject = domain.ID{2, byte(n >> 8), byte(n)}, ""
+		write(t, db, e)
+	}
+	late := recorded(600, 1, nil, attachment.Set{})
+	late.Subject = "late"
+	write(t, db, late)
+	if got, err := records(t, store, audit.Query{Subject: "late"}); err != nil || numbers(got) != "[1]" {
+		t.Errorf("Page = %s, %v; want [1]", numbers(got), err)
+	}
+}
+
+// TestARareSelectionEndsItsPageEarly, and is found by going on. What has an index is found at once.
+func TestARareSelectionEndsItsPageEarly(t *testing.T) {
+	store, db := open(t)
+	err := db.Update(t.Context(), at(1), func(tx *readmodels.Tx) error {
+		for n := uint64(1); n <= 100_500; n++ {
+			e := recorded(n, 0, nil, attachment.Set{})
+			e.Correlation = domain.ID{1, byte(n >> 16), byte(n >> 8), byte(n)}
+			if n == 100_400 {
+				e.Actor, e.Request = "needle", &domain.Request{Route: "/needle"}
+			}
+			if err := audit.Write(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := store.Page(t.Context(), audit.Query{Route: "/needle"}, all)
+	if err != nil || len(page.Records) != 0 || page.End {
+		t.Errorf("the first page has %s, end %v, %v; want none, and no end", numbers(page.Records), page.End, err)
+	}
+	page, err = store.Page(t.Context(), audit.Query{Route: "/needle", After: page.Last}, all)
+	if err != nil || numbers(page.Records) != "[100400]" || !page.End {
+		t.Errorf("the second page has %s, end %v, %v; want [100400], and the end", numbers(page.Records), page.End, err)
+	}
+	page, err = store.Page(t.Context(), audit.Query{Actor: "needle"}, all)
+	if err != nil || numbers(page.Records) != "[100400]" || !page.End {
+		t.Errorf("the page of the actor has %s, end %v, %v; want [100400], and the end", numbers(page.Records), page.End, err)
+	}
+}
+
+// BenchmarkPage finds a record of one subject among a hundred thousand, and one of a route, which has no index.
+func BenchmarkPage(b *testing.B) {
+	store, db := open(b)
+	fill(b, db, 100_000)
+	for name, q := range map[string]audit.Query{"subject": {Subject: "U0000000077"}, "route": {Route: "/nowhere"}, "time": {From: noon.Add(99_990 * time.Second)}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := store.Page(b.Context(), q, all); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// fill writes n requests of a thousand participants.
+func fill(tb testing.TB, db *readmodels.DB, n uint64) {
+	tb.Helper()
+	err := db.Update(tb.Context(), at(n), func(tx *readmodels.Tx) error {
+		for n := range n {
+			id := fmt.Sprintf("U%010d", n*7919%1000)
+			details := &domain.Request{Address: "10.0.0.1", Agent: "Mozilla/5.0", Method: "POST", Route: "/participant/{id}/sensor_event", Object: id, Status: 200}
+			e := recorded(n, 0, details, attachment.Set{})
+			e.Actor, e.Subject, e.Correlation = id, id, domain.ID{1, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n), 15: byte(n * 7)}
+			if err := audit.Write(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"slices"
+
 	"strandline/domain"
 	"strandline/domain/access"
 	"strandline/readmodels"
@@ -18,7 +20,7 @@ func Write(tx *readmodels.Tx, e domain.Recorded) error {
 		d = *e.Request
 	}
 	outcome, code, rows := result(e)
-	return tx.Exec(`INSERT INTO request (request, time, actor, credential, api_key, dialect, command, address, agent, method,
+	at, err := upsert(tx, `INSERT INTO request (request, time, actor, credential, api_key, dialect, command, address, agent, method,
 		route, object, reason, status, subject, outcome, code, rows, events)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET
@@ -27,10 +29,39 @@ func Write(tx *readmodels.Tx, e domain.Recorded) error {
 		method = coalesce(method, excluded.method), route = coalesce(route, excluded.route),
 		object = coalesce(object, excluded.object), reason = coalesce(reason, excluded.reason),
 		status = coalesce(excluded.status, status), code = coalesce(code, excluded.code),
-		rows = coalesce(excluded.rows, rows), events = events || ' ' || excluded.events`,
+		rows = coalesce(excluded.rows, rows), events = events || ' ' || excluded.events
+		RETURNING number`,
 		request[:], e.Time.UnixNano(), e.Actor, text(e.Credential), text(e.APIKey), e.Dialect, text(e.Command),
 		text(d.Address), text(d.Agent), text(d.Method), text(d.Route), text(d.Object), text(d.Reason),
 		number(d.Status), text(e.Subject), outcome, text(code), number(rows), e.Position.String())
+	if err != nil {
+		return err
+	}
+	return note(tx, at, e.Actor, e.Subject, d.Object)
+}
+
+// upsert runs a statement that returns one number.
+func upsert(tx *readmodels.Tx, statement string, args ...any) (n int64, err error) {
+	for row, err := range tx.Query(statement, args...) {
+		if err != nil {
+			return 0, err
+		}
+		n = row.Int64(0)
+	}
+	return n, nil
+}
+
+// note notes who is seen in the block of a record.
+func note(tx *readmodels.Tx, number int64, who ...string) error {
+	for i, one := range who {
+		if one == "" || slices.Contains(who[:i], one) {
+			continue
+		}
+		if err := tx.Exec("INSERT OR IGNORE INTO seen VALUES (?, ?)", number>>block, one); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // result is what an event says about the outcome of its request. The type alone tells, where the key is destroyed.

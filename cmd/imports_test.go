@@ -39,6 +39,7 @@ var arrows = map[string][]string{
 	"transport/files/faultfs":        {"transport/files"},
 	"transport/keys":                 {"domain/**", "commands", "transport/files"},
 	"transport/zstd":                 {"domain/**"},
+	"transport/eventstore/door":      {"domain/**", "commands"},
 	"transport/eventstore/embedded":  {"domain/**", "commands", "transport/files"},
 	"transport/eventstore/memory":    {"domain/**", "commands"},
 	"transport/eventstore/storetest": {"domain/**", "commands"},
@@ -53,21 +54,25 @@ var arrows = map[string][]string{
 
 // homes names the only folders that may import a library of others. A library that is not named here is not used.
 var homes = map[string][]string{
-	"github.com/gorilla/mux":            {"transport/rest"},
-	"modernc.org/sqlite":                {"readmodels/sqlite"},
-	"modernc.org/libc":                  {"readmodels/sqlite"}, // SQLite's own C library, for its memory
-	"github.com/cedar-policy/cedar-go":  {"commands/policy"},
-	"golang.org/x/crypto/argon2":        {"transport/rest/signin"},
-	"golang.org/x/sys":                  {"transport/files", "transport/eventstore/embedded", "cmd"},
-	"github.com/klauspost/compress":     {"transport/zstd", "readmodels/series"},
-	"github.com/google/uuid":            {"commands", "transport", "cmd"},
-	"github.com/prometheus":             {"transport/metrics"},
-	"go.opentelemetry.io/otel":          {"transport/tracing"},
-	"github.com/spf13/cobra":            {"cmd"},
-	"github.com/spf13/pflag":            {"cmd"},
-	"go.yaml.in/yaml/v3":                {"cmd"},
-	"github.com/anishathalye/porcupine": {"transport/eventstore/storetest"},
-	"pgregory.net/rapid":                {"transport/eventstore/storetest"},
+	"github.com/gorilla/mux":                     {"transport/rest"},
+	"modernc.org/sqlite":                         {"readmodels/sqlite"},
+	"modernc.org/libc":                           {"readmodels/sqlite"}, // SQLite's own C library, for its memory
+	"github.com/cedar-policy/cedar-go":           {"commands/policy"},
+	"golang.org/x/crypto/argon2":                 {"transport/rest/signin"},
+	"golang.org/x/sys":                           {"transport/files", "transport/eventstore/embedded", "cmd"},
+	"github.com/EventStore/EventStore-Client-Go": {"transport/eventstore/door"},
+	"google.golang.org/grpc":                     {"transport/eventstore/door"},
+	"google.golang.org/protobuf":                 {"transport/eventstore/door"},
+	"google.golang.org/genproto":                 {"transport/eventstore/door"},
+	"github.com/klauspost/compress":              {"transport/zstd", "readmodels/series"},
+	"github.com/google/uuid":                     {"commands", "transport", "cmd"},
+	"github.com/prometheus":                      {"transport/metrics"},
+	"go.opentelemetry.io/otel":                   {"transport/tracing"},
+	"github.com/spf13/cobra":                     {"cmd"},
+	"github.com/spf13/pflag":                     {"cmd"},
+	"go.yaml.in/yaml/v3":                         {"cmd"},
+	"github.com/anishathalye/porcupine":          {"transport/eventstore/storetest"},
+	"pgregory.net/rapid":                         {"transport/eventstore/storetest"},
 }
 
 // goPackage is what `go list` tells of a package.

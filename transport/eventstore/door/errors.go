@@ -1,0 +1,62 @@
+package door
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"strandline/domain"
+)
+
+// ErrStreamDeleted says that a stream has been tombstoned: its name is gone for ever.
+var ErrStreamDeleted = errors.Join(domain.ErrRejected, errors.New("the stream has been tombstoned"))
+
+// Trailers tell clients more than a status can: the kind of exception, and what it is about.
+const (
+	trailerException = "exception"
+	trailerStream    = "stream-name"
+	trailerMost      = "max-append-size"
+)
+
+// failure words an error as the original does: a status, and a trailer that clients look at.
+func failure(ctx context.Context, stream string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return status.FromContextError(err).Err()
+	case errors.Is(err, ErrStreamDeleted):
+		trail(ctx, trailerException, "stream-deleted", trailerStream, stream)
+		return status.Error(codes.FailedPrecondition, "the stream has been tombstoned: its name cannot be used any more")
+	case errors.Is(err, domain.ErrAppendTooLarge):
+		trail(ctx, trailerException, "maximum-append-size-exceeded")
+		return status.Error(codes.InvalidArgument, "the append is larger than the store takes: append fewer events at a time")
+	case errors.Is(err, errUnauthenticated):
+		return status.Error(codes.Unauthenticated, "the call names nobody, or its secret is wrong: send an access key and its secret as Basic")
+	case errors.Is(err, domain.ErrForbidden):
+		trail(ctx, trailerException, "access-denied")
+		return status.Error(codes.PermissionDenied, err.Error())
+	case errors.Is(err, domain.ErrInvalid):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, domain.ErrNotFound):
+		return status.Error(codes.NotFound, err.Error())
+	case errors.Is(err, domain.ErrRejected):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return status.Error(codes.Unavailable, "the store cannot do that now: ask again later")
+}
+
+// errUnauthenticated says that nobody is known to be calling.
+var errUnauthenticated = errors.New("unauthenticated")
+
+// trail sets trailers; names and values in turn.
+func trail(ctx context.Context, pairs ...string) {
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(pairs...)) // fails outside a call only
+}
+
+// unauthenticated marks an error of coming in.
+func unauthenticated(err error) error { return errors.Join(errUnauthenticated, err) }

@@ -76,7 +76,7 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 // doors puts the dialects together.
 func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
-	checker := signin.New(n.directory, n.keys, signin.WithClock(n.clock), signin.WithObserver(n.metrics.SignedIn))
+	checker := signin.New(n.directory, n.keys, signin.WithObserver(n.metrics.SignedIn))
 	known := acquaintances{checker, filepath.Join(dir, acquaintanceFile), part(log, "signin")}
 	known.load()
 	begin(known.keep)

@@ -80,8 +80,8 @@ func (l *simLife) note(format string, args ...any) {
 // fail ends the life.
 func (l *simLife) fail(format string, args ...any) {
 	l.t.Helper()
-	l.t.Fatalf("seed %d: %s\n\nTo see it again:\n\tgo test ./cmd/strandline -run 'TestSimulation$' -seed %[1]d\n\nWhat happened:\n%s\n\nWhat the node logged since it was started:\n%s",
-		l.seed, fmt.Sprintf(format, args...), strings.Join(l.trace, "\n"), l.log.String())
+	l.t.Fatalf("seed %d: %s\n\nTo see it again:\n\tgo test ./cmd/strandline -run 'TestSimulation$' -seed %d\n\nWhat happened:\n%s\n\nWhat the node logged since it was started:\n%s",
+		l.seed, fmt.Sprintf(format, args...), l.seed, strings.Join(l.trace, "\n"), l.log.String())
 }
 
 // start starts the node, however often it takes, and looks at all that it has.

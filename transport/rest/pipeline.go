@@ -238,7 +238,13 @@ func (p *Pipeline) onRecord(c *Call, d Dialect, a Answer) Answer {
 	if c.Meta.Anonymous && a.Stream == nil && p.floods.count(c, a) {
 		return a
 	}
-	if _, err := p.recorder.Record(c.Lasting(), c.Meta, p.access(c, a)); err != nil {
+	c.Meta.Remember = a.Quiet && a.Code == "" && !c.repeated && c.Meta.IdempotencyKey != ""
+	_, err := p.recorder.Record(c.Lasting(), c.Meta, p.access(c, a))
+	var mismatch *commands.IdempotencyMismatchError
+	if errors.As(err, &mismatch) {
+		return p.onRecord(c, d, d.Refuse(c, err))
+	}
+	if err != nil {
 		p.log.Error("a request could not be recorded", "request", c.Meta.Request.String(), "error", err)
 		return d.Refuse(c, ErrUnrecorded)
 	}

@@ -86,6 +86,7 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},
 		Series:      series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
+		Backups: &backups{storage: n.storage, dir: dir, log: log},
 	})
 	clients := lamp.New(lamp.Parts{
 		Bus: n.bus, Keys: n.keys, Directory: n.directory, SignIn: checker,

@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{codec: codec.New(seals{}, seals{}, nil, nil), now: noon}
 	w.Store = memory.New(memory.WithGaps(7), memory.WithClock(func() time.Time { return w.now }))
-	w.door = api.New(api.Parts{Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w})
+	w.door = api.New(api.Parts{Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w, Backups: &vault{}})
 	server := httptest.NewServer(rest.NewPipeline(w, w.Store, w, w).Handler(w.door))
 	t.Cleanup(server.Close)
 	t.Cleanup(w.door.Stop)

@@ -69,6 +69,7 @@ type Parts struct {
 	Documents   *documents.Store
 	Directory   *directory.Directory
 	Keys        rest.Hasher
+	Backups     Backups
 }
 
 // mostStreams bounds how many streams of events are open at a time.

@@ -111,7 +111,6 @@ func newRoot(all environ, io streams) *cobra.Command {
 		newServe(io), newDemo(env, io), newConfig(io),
 		newLog(env, io), newSeries(env, io),
 		newProjection(env, io),
-		newBackup(env, io), newRestore(io),
 		newVersion(env, io), newCompletion(io),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, withSuggestion(c, err)) })

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build run check format vet test fuzz drill bench
+.PHONY: build run check format vet test fuzz drill bugs bench
 
 # The same sources give the same bytes: no paths, no version control stamps, no build id. The version is in cmd/strandline/VERSION.
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
@@ -27,6 +27,7 @@ format:
 
 vet:
 	go vet ./...
+	go vet -tags bugs ./cmd/bugs
 	$(STATICCHECK) ./...
 
 # fuzz throws inputs at every decoder for a few seconds each.
@@ -50,6 +51,11 @@ drill:
 	@.ci/need npm npm
 	@[ "$$(id -u)" != 0 ] || .ci/need mkfs.ext4 e2fsprogs # others cannot mount, and skip the power cut
 	STRANDLINE_DRILL=long go test -count=1 -v -timeout 6h -p 1 ./... | $(FIGURES)
+
+# bugs puts twenty bugs into the code, one at a time, and shows which test catches each. It takes some ten minutes.
+bugs:
+	@.ci/need go golang-go
+	go test -tags bugs -count=1 -timeout 1h -v -run 'TestBugs$$' ./cmd/bugs | $(FIGURES)
 
 # bench prints the figures and their targets. Run it on a quiet machine.
 bench:

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,6 +48,12 @@ func TestDrillDiskFull(t *testing.T) {
 	if full["read"] != 503 || full["write"] != 503 || full["livez"] != 200 {
 		t.Errorf("on a full disk: %v, want reads and writes 503, livez 200\n%s", full, s.log)
 	}
+	if status, answer := s.as(t, "", "GET", "/readyz", ""); status != 503 || !strings.Contains(answer, `{"part":"log","reason":"the disk is full"}`) {
+		t.Errorf("on a full disk, /readyz: %d %s", status, answer)
+	}
+	if free, runway := s.metric(t, "strandline_disk_free_bytes"), s.metric(t, "strandline_disk_runway_seconds"); free > 1<<20 || runway > 60 {
+		t.Errorf("on a full disk: %v bytes are free, for %v s", free, runway)
+	}
 
 	if err := os.Remove(filepath.Join(data, "ballast")); err != nil {
 		t.Fatal(err)
@@ -59,6 +66,15 @@ func TestDrillDiskFull(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Logf("with room again, writes are answered after %s", time.Since(begin).Round(time.Millisecond))
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		status, answer := s.as(t, "", "GET", "/readyz", "")
+		if status == 200 {
+			break
+		}
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("30 s after writes are answered again, /readyz: %d %s", status, answer)
+		}
+	}
 	loadAndKill(s, made, &promises, 500*time.Millisecond)
 	s = startNode(t, data)
 	promises.checkAll(t, s, study{participants: made.participants})

@@ -78,6 +78,9 @@ func (v *vitals) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 func (v *vitals) examine(r *http.Request) readiness {
+	if v.node.log.Full() {
+		v.disk.expire() // there may be room again
+	}
 	disk, fresh := v.disk.look(probeTime)
 	var a readiness
 	a.log(v, disk, fresh)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"strings"
@@ -106,7 +107,7 @@ func (o *seriesFlags) run(ctx context.Context, env lookup, subject string, io st
 			return err
 		}
 		if rows == o.limit && o.limit > 0 {
-			moreThan(o.limit, io.err)
+			fmt.Fprintf(io.err, "there are more: --limit 0 shows all, --from those of a later time\n")
 			break
 		}
 		rows++
@@ -131,7 +132,9 @@ func (o *seriesFlags) path(subject string, now time.Time) (string, error) {
 		}
 		pick(q, name, at)
 	}
-	setLimit(q, oneMore(o.limit))
+	if o.limit > 0 {
+		setLimit(q, o.limit+1)
+	}
 	pick(q, "window", o.window)
 	pick(q, "field", o.field)
 	pick(q, "aggregate", strings.Join(o.aggregate, ","))

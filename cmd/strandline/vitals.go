@@ -89,6 +89,13 @@ func (g *glance[T]) look(patience time.Duration) (found T, fresh bool) {
 	return g.latest, g.under == nil
 }
 
+// expire has the next look find out anew.
+func (g *glance[T]) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.at = time.Time{}
+}
+
 // begin sees to it that somebody looks, unless somebody just has: then it is nil.
 func (g *glance[T]) begin() <-chan struct{} {
 	g.mu.Lock()

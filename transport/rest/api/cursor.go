@@ -15,7 +15,6 @@ const (
 	cursorOfSamples = 's'
 	cursorOfWindows = 'w'
 	cursorOfObjects = 'o'
-	cursorOfRecords = 'r'
 )
 
 // errCursor is met by a cursor that this server has not given, or not for this.
@@ -156,24 +155,4 @@ func readPlace(text string) (uint64, error) {
 		return 0, errCursor
 	}
 	return place, nil
-}
-
-// recordCursor is the place after an audit record.
-func recordCursor(number int64) string {
-	c := &cursor{rest: []byte{cursorOfRecords}}
-	c.putCount(uint64(number))
-	return c.String()
-}
-
-// readRecordCursor reads what recordCursor wrote. Empty is before all.
-func readRecordCursor(text string) (int64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	c := readCursor(text, cursorOfRecords)
-	number := int64(c.count())
-	if !c.done() || number < 0 {
-		return 0, errCursor
-	}
-	return number, nil
 }

@@ -4,7 +4,6 @@
 //
 //	GET  /strandline/v1/events                             the log, as pages or as lines of JSON, and on as it grows
 //	GET  /strandline/v1/streams/{name}                     one stream of it, from either end
-//	GET  /strandline/v1/audit                              who did or saw what
 //	GET  /strandline/v1/projections                        what is made of it, and how far
 //	POST /strandline/v1/projections/{name}/rebuild         making one again from the start
 package api

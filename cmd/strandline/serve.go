@@ -21,8 +21,8 @@ import (
 
 // Bounds on what clients may hold (decision 27). Bodies have bounds of their own, in transport/rest.
 const (
-	mostConnections   = 8192
-	mostOperators     = 64
+	mostOperators     = 64  // connections of those who ask for metrics
+	mostStreams       = 100 // of HTTP/2, over one connection
 	headerTime        = 10 * time.Second
 	requestTime       = 2 * time.Minute // of a request whose handler sets no deadline of its own
 	idleTime          = 2 * time.Minute
@@ -149,6 +149,7 @@ func newSocket(l net.Listener, config *tls.Config) *socket {
 		WriteTimeout:      requestTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams},
 		TLSConfig:         config,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // broken handshakes are the clients' affair
 	}}
@@ -159,16 +160,17 @@ func newSocket(l net.Listener, config *tls.Config) *socket {
 }
 
 // serve answers requests until the server is stopped.
-func (s *socket) serve(n *node, places chan struct{}) error {
+func (s *socket) serve(n *node, clients *connections) error {
 	s.server.Handler = n.http
 	if s.operators {
 		s.server.Handler = n.operators.before(http.NotFoundHandler())
-		places = make(chan struct{}, mostOperators) // also while there is no room for clients
+		clients = newConnections(mostOperators) // also while there is no room for clients
 	}
+	clients.watch(s.server)
 	if s.tls {
-		return s.server.ServeTLS(capConnections(s.Listener, places), "", "")
+		return s.server.ServeTLS(clients.listen(s.Listener), "", "")
 	}
-	return s.server.Serve(capConnections(s.Listener, places))
+	return s.server.Serve(clients.listen(s.Listener))
 }
 
 // sockets are all that a node listens on, plain HTTP first, that of operators last.
@@ -243,9 +245,9 @@ func (all sockets) close() {
 
 // serve answers requests until ctx ends or the event store fails.
 func (o *serve) serve(ctx context.Context, n *node, all sockets, io streams, log *slog.Logger) error {
-	places, ended := make(chan struct{}, mostConnections), make(chan error, len(all))
+	clients, ended := newConnections(roomForConnections()), make(chan error, len(all))
 	for _, s := range all {
-		go func() { ended <- s.serve(n, places) }()
+		go func() { ended <- s.serve(n, clients) }()
 	}
 	if last := all[len(all)-1]; last.operators {
 		log.Info("metrics are served", "url", last.url+"/metrics")

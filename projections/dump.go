@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"strandline/domain"
 )
 
 // Dump writes what a read model holds as of position at, as JSON lines in a fixed order, so that two dumps of one log
 // are equal byte for byte. Where the model's checkpoint is elsewhere, another one is built up to there in a folder that
-// is removed afterwards. The model must not be run at the same time.
-func Dump(ctx context.Context, feed Feed, decode Decode, m Model, at domain.Position, w io.Writer) (err error) {
-	if m.Checkpoint() == at {
+// is removed afterwards, and so where the model leaves out others than the events at the given positions, ascending. The
+// model must not be run at the same time.
+func Dump(ctx context.Context, feed Feed, decode Decode, m Model, at domain.Position, w io.Writer, leftOut ...domain.Position) (err error) {
+	if m.Checkpoint() == at && slices.Equal(m.LeftOut(), leftOut) {
 		return m.dump(ctx, w)
 	}
 	dir, err := os.MkdirTemp("", "strandline-dump-*")
@@ -21,7 +23,7 @@ func Dump(ctx context.Context, feed Feed, decode Decode, m Model, at domain.Posi
 		return fmt.Errorf("dump %s: %w", m.Name(), err)
 	}
 	defer os.RemoveAll(dir)
-	apart, err := m.apart(dir)
+	apart, err := m.apart(dir, leftOut)
 	if err != nil {
 		return fmt.Errorf("dump %s: %w", m.Name(), err)
 	}

@@ -77,6 +77,28 @@ func (b batch) from(skip int) batch {
 	return rest
 }
 
+// positions are those of some events.
+type positions map[domain.Position]struct{}
+
+func setOf(all []domain.Position) positions {
+	if len(all) == 0 {
+		return nil
+	}
+	set := make(positions, len(all))
+	for _, p := range all {
+		set[p] = struct{}{}
+	}
+	return set
+}
+
+func (s positions) has(p domain.Position) bool {
+	if len(s) == 0 {
+		return false
+	}
+	_, has := s[p]
+	return has
+}
+
 // source is a feed with what opens its records.
 type source struct {
 	feed   Feed

@@ -23,14 +23,18 @@ type Model interface {
 	// CountParked is how many they are.
 	CountParked(ctx context.Context) (int, error)
 
+	// LeftOut are the positions of the events that are not applied because somebody has decided so, ascending.
+	LeftOut() []domain.Position
+
 	applier
 	stall(reason error)
 	// renew begins anew after damage.
 	renew(log *slog.Logger) error
-	// beside begins an empty one that takes the place of this one at its switchOver.
-	beside() (replacement, error)
+	// beside begins an empty one that leaves out the events at some positions, ascending, and takes the place of this one
+	// at its switchOver.
+	beside(leftOut []domain.Position) (replacement, error)
 	// apart begins an empty one in folder dir, without any link to this one.
-	apart(dir string) (Model, error)
+	apart(dir string, leftOut []domain.Position) (Model, error)
 	dump(ctx context.Context, w io.Writer) error
 	// tidy is called now and then: it saves what is in memory only, or gives back memory that is not needed.
 	tidy() error

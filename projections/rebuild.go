@@ -29,11 +29,21 @@ func (r *Runner) Rebuild(ctx context.Context, name string, report func(Progress)
 	if err != nil {
 		return err
 	}
+	return r.RebuildWithout(ctx, name, c.model.LeftOut(), report)
+}
+
+// RebuildWithout is Rebuild, but the new read model leaves out the events at the given positions, ascending, and the old
+// one's choice is forgotten. The caller remembers it: a model that is opened is told what it leaves out.
+func (r *Runner) RebuildWithout(ctx context.Context, name string, leftOut []domain.Position, report func(Progress)) error {
+	c, err := r.find(name)
+	if err != nil {
+		return err
+	}
 	if !c.rebuilding.CompareAndSwap(nil, &Progress{}) {
 		return fmt.Errorf("%w: %s is being rebuilt already", domain.ErrRejected, name)
 	}
 	defer c.rebuilding.Store(nil)
-	build, err := c.model.beside()
+	build, err := c.model.beside(leftOut)
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", name, err)
 	}

@@ -19,7 +19,7 @@ type table struct {
 
 // Table returns the Model of a projection in SQLite, over a database opened with its schema.
 func Table(p Projection, db *readmodels.DB) Model {
-	return &table{p, db, tableWriter{db, p.New()}}
+	return &table{p, db, tableWriter{db, p.New(), setOf(db.LeftOut())}}
 }
 
 func (t *table) Name() string                { return t.projection.Schema.Name }
@@ -28,6 +28,8 @@ func (t *table) Checkpoint() domain.Position { return t.db.Checkpoint() }
 func (t *table) Stalled() error              { return t.db.Stalled() }
 func (t *table) stall(reason error)          { t.db.Stall(reason) }
 func (t *table) close() error                { return t.db.Close() }
+
+func (t *table) LeftOut() []domain.Position { return t.db.LeftOut() }
 
 func (t *table) Parked(ctx context.Context) ([]readmodels.Parked, error) { return t.db.Parked(ctx) }
 
@@ -44,7 +46,7 @@ func (t *table) apply(ctx context.Context, batches []batch) error {
 
 func (t *table) renew(log *slog.Logger) error {
 	log.Warn("read model is damaged: dropped, to be built again from the log", "projection", t.Name())
-	build, err := t.db.Beside()
+	build, err := t.db.Beside(t.db.LeftOut())
 	if err != nil {
 		return err
 	}
@@ -52,16 +54,16 @@ func (t *table) renew(log *slog.Logger) error {
 	return build.Switch()
 }
 
-func (t *table) beside() (replacement, error) {
-	build, err := t.db.Beside()
+func (t *table) beside(leftOut []domain.Position) (replacement, error) {
+	build, err := t.db.Beside(leftOut)
 	if err != nil {
 		return nil, err
 	}
-	return &tableBuild{t, build, tableWriter{build, t.projection.New()}}, nil
+	return &tableBuild{t, build, tableWriter{build, t.projection.New(), setOf(leftOut)}}, nil
 }
 
-func (t *table) apart(dir string) (Model, error) {
-	db, err := readmodels.Open(dir, t.projection.Schema, "")
+func (t *table) apart(dir string, leftOut []domain.Position) (Model, error) {
+	db, err := readmodels.Open(dir, t.projection.Schema, "", readmodels.LeavingOut(leftOut))
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,11 @@ func (t *tableBuild) apply(ctx context.Context, batches []batch) error {
 // switchOver is called while nothing is applied to the serving table.
 func (t *tableBuild) switchOver() error {
 	t.serving.writing.applier.Forget()
-	return t.build.Switch()
+	err := t.build.Switch()
+	if err == nil {
+		t.serving.writing.leftOut = t.writing.leftOut
+	}
+	return err
 }
 
 // tableWriter applies batches to one file.
@@ -96,6 +102,7 @@ type tableWriter struct {
 		Update(ctx context.Context, checkpoint domain.Position, write func(*readmodels.Tx) error) error
 	}
 	applier Applier
+	leftOut positions
 }
 
 // apply applies batches in one transaction. Where an event turns out to be poison, all is done again with care.
@@ -119,7 +126,7 @@ func (t tableWriter) update(ctx context.Context, batches []batch, how applyOne) 
 	err := t.to.Update(ctx, batches[len(batches)-1].last(), func(tx *readmodels.Tx) error {
 		return recovered(func() error {
 			for _, b := range batches {
-				if err := b.each(tx, how); err != nil {
+				if err := b.each(tx, t.leftOut, how); err != nil {
 					return err
 				}
 			}
@@ -133,8 +140,11 @@ func (t tableWriter) update(ctx context.Context, batches []batch, how applyOne) 
 }
 
 // each applies the events of a batch and parks those that could not be decoded.
-func (b batch) each(tx *readmodels.Tx, how applyOne) error {
+func (b batch) each(tx *readmodels.Tx, leftOut positions, how applyOne) error {
 	for i := range b.events {
+		if leftOut.has(b.events[i].Position) {
+			continue
+		}
 		err, undecoded := b.failed[i]
 		if undecoded {
 			err = tx.Park(parked(b.events[i], err))

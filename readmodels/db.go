@@ -2,6 +2,7 @@ package readmodels
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,7 @@ type DB struct {
 	dir        string
 	schema     Schema
 	generation string
+	leftOut    []domain.Position // events that are not applied, under changing
 	log        *slog.Logger
 	readers    int
 
@@ -50,6 +52,23 @@ func WithReaders(n int) Option { return func(d *DB) { d.readers = n } }
 
 // WithLogger sets where dropped files are reported. The default is nowhere.
 func WithLogger(l *slog.Logger) Option { return func(d *DB) { d.log = l } }
+
+// LeavingOut names the events that the projection leaves out, ascending. A file that was filled with others is dropped.
+func LeavingOut(positions []domain.Position) Option {
+	return func(d *DB) { d.leftOut = positions }
+}
+
+// Origin names what a read model is made of: a generation of the event store, without the events at some positions.
+func Origin(generation string, leftOut []domain.Position) string {
+	if len(leftOut) == 0 {
+		return generation
+	}
+	sum := sha256.New()
+	for _, p := range leftOut {
+		fmt.Fprintln(sum, p)
+	}
+	return fmt.Sprintf("%s without %d events, %x", generation, len(leftOut), sum.Sum(nil))
+}
 
 // Open opens the read model of schema in folder dir, which is made if it is missing. A file that is damaged, of another
 // version or of another generation of the event store is dropped: the new one begins at the start of the log.
@@ -104,8 +123,8 @@ func (d *DB) try(path string) *file {
 	case err != nil:
 		d.log.Warn("read model is damaged: dropped, to be built again from the log", "file", path, "error", err)
 		return nil
-	case f.generation != d.generation:
-		d.log.Warn("read model is of another generation of the event store: dropped, to be built again", "file", path)
+	case f.origin != Origin(d.generation, d.leftOut):
+		d.log.Warn("read model is of another generation of the event store, or of other events of it: dropped, to be built again", "file", path)
 	case f.serving != "yes":
 		d.log.Info("read model was not finished: dropped", "file", path)
 	default:
@@ -117,7 +136,7 @@ func (d *DB) try(path string) *file {
 
 // begin creates a file that serves from the start of the log.
 func (d *DB) begin() (*file, error) {
-	f, err := createFile(d.nextPath(), d.schema, d.generation, d.readers)
+	f, err := createFile(d.nextPath(), d.schema, Origin(d.generation, d.leftOut), d.readers)
 	if err != nil {
 		return nil, err
 	}
@@ -246,19 +265,28 @@ func (d *DB) Close() error {
 
 // Build is a file that is being filled beside the one that serves.
 type Build struct {
-	db   *DB
-	file *file
+	db      *DB
+	file    *file
+	leftOut []domain.Position
 }
 
-// Beside begins a new file at the start of the log. The present one goes on serving until Build.Switch.
-func (d *DB) Beside() (*Build, error) {
+// LeftOut are the positions of the events that the projection leaves out, ascending.
+func (d *DB) LeftOut() []domain.Position {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	f, err := createFile(d.nextPath(), d.schema, d.generation, d.readers)
+	return d.leftOut
+}
+
+// Beside begins a new file at the start of the log, to be filled without the events at some positions, ascending. The
+// present one goes on serving until Build.Switch.
+func (d *DB) Beside(leftOut []domain.Position) (*Build, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	f, err := createFile(d.nextPath(), d.schema, Origin(d.generation, leftOut), d.readers)
 	if err != nil {
 		return nil, fmt.Errorf("build read model %s: %w", d.schema.Name, err)
 	}
-	return &Build{d, f}, nil
+	return &Build{d, f, leftOut}, nil
 }
 
 // Checkpoint is the position up to which the new file has the log.
@@ -277,6 +305,7 @@ func (b *Build) Switch() error {
 		return err
 	}
 	old := b.db.serving.Swap(b.file)
+	b.db.leftOut = b.leftOut
 	b.db.watermark.Set(b.file.checkpoint())
 	return errors.Join(old.close(), removeFile(old.path))
 }

@@ -123,7 +123,7 @@ func TestAFileBuiltBesideServesAfterTheSwitch(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir, notes, "g")
 	write(t, db, 3, "old")
-	build, err := db.Beside()
+	build, err := db.Beside(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestReadersSurviveASwitch(t *testing.T) {
 		})
 	}
 	for range 20 {
-		build, err := db.Beside()
+		build, err := db.Beside(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ type file struct {
 	cleaning     sync.WaitGroup
 	cleans       atomic.Bool // the cleaner is at work
 
-	generation, serving string // as found when it was opened
+	origin, serving string // as found when it was opened
 }
 
 // Cache sizes are KiB, negative as SQLite wants it. Syncing NORMAL in WAL mode never damages a file and may lose the
@@ -51,7 +51,7 @@ INSERT INTO checkpoint VALUES (1, '0');
 )
 
 // createFile makes a new file with the tables of schema. All of it is there or nothing.
-func createFile(path string, schema Schema, generation string, readers int) (*file, error) {
+func createFile(path string, schema Schema, origin string, readers int) (*file, error) {
 	if err := removeFile(path); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func createFile(path string, schema Schema, generation string, readers int) (*fi
 		return nil, fmt.Errorf("create tables of %s: %w", schema.Name, err)
 	}
 	err = errors.Join(
-		f.writer.Exec("INSERT INTO meta VALUES ('generation', ?)", generation),
+		f.writer.Exec("INSERT INTO meta VALUES ('generation', ?)", origin),
 		f.writer.Exec("COMMIT"))
 	if err != nil {
 		f.close()
@@ -83,7 +83,7 @@ func openFile(path string, readers int) (*file, error) {
 		return nil, err
 	}
 	if f.at, err = f.readCheckpoint(); err == nil {
-		f.generation, err = f.meta("generation")
+		f.origin, err = f.meta("generation")
 	}
 	if err == nil {
 		f.serving, err = f.meta("serving")

@@ -30,6 +30,9 @@ type consumer struct {
 	mu     sync.Mutex                // held while events are applied, and by a rebuild while it switches
 	recent atomic.Pointer[time.Time] // when the last event applied was recorded; at first, when the runner was made
 
+	goal     domain.Position // where the log ended at the start, until it has been reached; zero then, or if there was nothing to read
+	caughtUp chan<- *consumer
+
 	rebuilding atomic.Pointer[Progress] // nil while it is not
 
 	seat *reader // in the stream, taken before the first batch; nil once it has been used
@@ -137,7 +140,16 @@ func (c *consumer) apply(ctx context.Context, batches []batch) error {
 	last := fresh[len(fresh)-1]
 	at := last.events[len(last.events)-1].Time // a copy: the batch is let go
 	c.recent.Store(&at)
+	c.reached(last.last())
 	return nil
+}
+
+// reached tells, once, that the goal has been reached.
+func (c *consumer) reached(at domain.Position) {
+	if !c.goal.IsZero() && !at.Before(c.goal) {
+		c.goal = domain.Position{}
+		c.caughtUp <- c // there is room for each
+	}
 }
 
 // contiguous is what of batches comes after the checkpoint. It holds the contiguity rule: each batch begins where the

@@ -20,6 +20,7 @@ type Runner struct {
 	observer  Observer
 	stream    *stream
 	consumers []*consumer
+	caughtUp  chan *consumer // those that have got to where the log ended at the start
 }
 
 // Option sets up a Runner.
@@ -45,8 +46,9 @@ func New(feed Feed, decode Decode, models []Model, options ...Option) *Runner {
 	}
 	r.stream = newStream(start(models))
 	now := time.Now()
+	r.caughtUp = make(chan *consumer, len(models))
 	for _, m := range models {
-		c := &consumer{model: m, source: r.source, stream: r.stream, log: r.log, observer: r.observer}
+		c := &consumer{model: m, source: r.source, stream: r.stream, log: r.log, caughtUp: r.caughtUp, observer: r.observer}
 		c.recent.Store(&now)
 		r.consumers = append(r.consumers, c)
 	}
@@ -69,6 +71,7 @@ func start(models []Model) domain.Position {
 
 // Run follows the feed until ctx ends, then saves and closes the models.
 func (r *Runner) Run(ctx context.Context) error {
+	r.aim(ctx)
 	for _, c := range r.consumers {
 		c.sit()
 	}
@@ -86,6 +89,20 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// aim tells those who are behind where the log ends: what they have read by then is worth to be saved at once, so that a
+// process that is killed soon does not read it at each start.
+func (r *Runner) aim(ctx context.Context) {
+	head, err := r.source.feed.Head(ctx)
+	if err != nil {
+		return // the ticker saves it later
+	}
+	for _, c := range r.consumers {
+		if c.model.Checkpoint().Before(head) {
+			c.goal = head
+		}
+	}
 }
 
 // publish decodes for all, and begins again where it was when the feed fails.
@@ -124,15 +141,21 @@ func (r *Runner) tidy(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
+			for _, c := range r.consumers {
+				c.tidy()
+			}
+		case c := <-r.caughtUp:
+			c.tidy()
 		case <-ctx.Done():
 			return
 		}
-		for _, c := range r.consumers {
-			if err := c.model.tidy(); err != nil {
-				r.log.Error("read model cannot be saved: it will be read from the log at the next start",
-					"projection", c.model.Name(), "error", err)
-			}
-		}
+	}
+}
+
+func (c *consumer) tidy() {
+	if err := c.model.tidy(); err != nil {
+		c.log.Error("read model cannot be saved: it will be read from the log at the next start",
+			"projection", c.model.Name(), "error", err)
 	}
 }
 

@@ -99,7 +99,7 @@ func TestMetricsElsewhere(t *testing.T) {
 	if !strings.HasPrefix(line.URL, "http://127.0.0.1:") {
 		t.Fatalf("where the metrics are is not in the log:\n%s", s.log)
 	}
-	s = startNode(t, s.data, withArgs("--metrics-listen", strings.TrimSuffix(strings.TrimPrefix(line.URL, "http://"), "/metrics")))
+	startNode(t, s.data, withArgs("--metrics-listen", strings.TrimSuffix(strings.TrimPrefix(line.URL, "http://"), "/metrics")))
 	for path, want := range map[string]int{"/metrics": 200, "/livez": 200, "/readyz": 200, "/researcher": 404, "/strandline/v1/events": 404} {
 		resp, err := http.Get(strings.TrimSuffix(line.URL, "/metrics") + path)
 		if err != nil {

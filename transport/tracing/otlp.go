@@ -100,7 +100,7 @@ func attributes(all []attribute.KeyValue) []otlpAttribute {
 		if a.Value.Type() == attribute.INT64 {
 			kind = "intValue" // as a string, too, since it has 64 bits
 		}
-		list = append(list, otlpAttribute{string(a.Key), map[string]string{kind: a.Value.Emit()}})
+		list = append(list, otlpAttribute{string(a.Key), map[string]string{kind: a.Value.String()}})
 	}
 	return list
 }

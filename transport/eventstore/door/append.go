@@ -12,6 +12,7 @@ import (
 
 	"strandline/commands"
 	"strandline/domain"
+	"strandline/transport/eventstore/external"
 )
 
 // Append implements the service: a stream's name and the expected revision, then the events, one message each.
@@ -96,10 +97,10 @@ func (s *Server) add(a *appending, p proposed) error {
 	if a.size += len(p.GetData()) + len(p.GetCustomMetadata()); a.size > s.maxAppend {
 		return domain.ErrAppendTooLarge
 	}
-	e := external{json: sent[keyContentType] == jsonContent, metadata: p.GetCustomMetadata(), data: p.GetData()}
+	e := external.Event{JSON: sent[keyContentType] == jsonContent, Metadata: p.GetCustomMetadata(), Data: p.GetData()}
 	a.records = append(a.records, domain.Record{
 		Envelope: domain.Envelope{ID: id, Type: sent[keyType], Version: 1, Dialect: "esdb", ContentType: domain.External},
-		Data:     e.pack(),
+		Data:     e.Pack(),
 	})
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 
 	"strandline/domain"
+	"strandline/transport/eventstore/external"
 )
 
 // Delete implements the service: a soft deletion. What the stream holds is gone for those who read the stream; the next
@@ -101,8 +102,8 @@ func (s *Server) hide(ctx context.Context, stream string, l life) (domain.Positi
 	keys := map[string]json.RawMessage{}
 	if about, ok, err := s.lastOf(ctx, metaPrefix+stream); err != nil {
 		return domain.Position{}, err
-	} else if e, err := unpack(about); ok && err == nil {
-		_ = json.Unmarshal(e.data, &keys) // what is not well formed is not kept
+	} else if e, err := external.Unpack(about); ok && err == nil {
+		_ = json.Unmarshal(e.Data, &keys) // what is not well formed is not kept
 	}
 	keys["$tb"] = json.RawMessage("9223372036854775807")
 	data, err := json.Marshal(keys)
@@ -121,7 +122,7 @@ func (s *Server) bury(ctx context.Context, stream string, l life) (domain.Positi
 func (s *Server) note(ctx context.Context, stream string, expected domain.Expected, typ string, data []byte) (domain.Position, error) {
 	r := domain.Record{
 		Envelope: domain.Envelope{Type: typ, Version: 1, Dialect: "esdb", ContentType: domain.External},
-		Data:     external{json: true, data: data}.pack(),
+		Data:     external.Event{JSON: true, Data: data}.Pack(),
 	}
 	rand.Read(r.ID[:])
 	done, err := s.store.Append(ctx, stream, expected, []domain.Record{r})

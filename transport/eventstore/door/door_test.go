@@ -15,6 +15,7 @@ import (
 
 	"strandline/domain"
 	"strandline/transport/eventstore/door"
+	"strandline/transport/eventstore/external"
 	"strandline/transport/eventstore/memory"
 )
 
@@ -26,7 +27,7 @@ func (open) MayAppend(string) error                                         { re
 func (open) MayManage() error                                               { return nil }
 func (open) Left(_ context.Context, _, _ string, _ int, failed error) error { return nil }
 func (open) Show(_ context.Context, r domain.Record) (door.Shown, bool) {
-	s, err := door.ShowExternal(r)
+	s, err := external.Unpack(r)
 	return s, err == nil
 }
 

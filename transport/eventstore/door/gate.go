@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"strandline/domain"
+	"strandline/transport/eventstore/external"
 )
 
 // Gate finds out who is calling.
@@ -28,9 +29,6 @@ type Caller interface {
 	Left(ctx context.Context, call string, stream string, rows int, failed error) error
 }
 
-// Shown is an event as clients get to see it.
-type Shown struct {
-	JSON     bool   // the data is JSON, else bytes
-	Data     []byte // opened, or sealed as it is stored
-	Metadata []byte // what is known besides, as JSON; what others appended with the event, as sent
-}
+// Shown is an event as clients get to see it: its data opened, or sealed as it is stored; its metadata what is known
+// besides, as JSON. An event of others is as it was sent.
+type Shown = external.Event

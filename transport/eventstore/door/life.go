@@ -12,6 +12,7 @@ import (
 
 	"strandline/commands"
 	"strandline/domain"
+	"strandline/transport/eventstore/external"
 )
 
 // Names that the protocol gives a meaning.
@@ -70,8 +71,8 @@ func (s *Server) life(ctx context.Context, stream string) (life, domain.Position
 
 // metadataIn reads a stream's metadata. What is not well formed says nothing.
 func metadataIn(r domain.Record) (m description) {
-	if e, err := unpack(r); err == nil {
-		_ = json.Unmarshal(e.data, &m)
+	if e, err := external.Unpack(r); err == nil {
+		_ = json.Unmarshal(e.Data, &m)
 	}
 	return m
 }

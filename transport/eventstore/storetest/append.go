@@ -195,7 +195,7 @@ func sameIDAtOnce(s suite) {
 			})
 		}
 		group.Wait()
-		if originals != 1 || len(slices.Compact(places)) != 1 || len(s.stream(store, stream)) != 2 {
+		if originals != 1 && !store.Guesses || originals == 0 || len(slices.Compact(places)) != 1 || len(s.stream(store, stream)) != 2 {
 			s.Errorf("%d originals at %v, %d records; want one append", originals, places, len(s.stream(store, stream)))
 		}
 	}

@@ -1,0 +1,185 @@
+package esdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+
+	"strandline/commands"
+	"strandline/domain"
+)
+
+// retryPause is how long an append waits before it is tried again on another connection.
+const retryPause = 50 * time.Millisecond
+
+// Append implements commands.EventStore. One that may have got lost is sent again until ctx ends, if its revision is
+// exact, so that the server knows it again by its ids; else its outcome is unknown and domain.ErrUnavailable.
+func (s *Store) Append(ctx context.Context, stream string, expected domain.Expected, records []domain.Record) (commands.Appended, error) {
+	if err := ctx.Err(); err != nil {
+		return commands.Appended{}, err
+	}
+	events, err := s.events(stream, records)
+	if err != nil {
+		return commands.Appended{}, err
+	}
+	before := s.furthest()
+	for {
+		done, err := s.try(ctx, stream, expected, events)
+		if err == nil {
+			return s.appended(ctx, stream, records, done, before)
+		}
+		if !expected.IsExact() || !broken(err) || ctx.Err() != nil {
+			return commands.Appended{}, s.refusal(ctx, stream, expected, err)
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return commands.Appended{}, ctx.Err()
+		}
+	}
+}
+
+// events checks an append, and turns it into what the client takes.
+func (s *Store) events(stream string, records []domain.Record) ([]esdb.EventData, error) {
+	if stream == "" {
+		return nil, fmt.Errorf("%w: append to a stream without a name", domain.ErrInvalid)
+	}
+	all, size := make([]esdb.EventData, len(records)), 0
+	for i, r := range records {
+		if r.ID.IsZero() {
+			return nil, fmt.Errorf("%w: append to %s an event without an id", domain.ErrInvalid, stream)
+		}
+		e, err := event(r)
+		if err != nil {
+			return nil, err
+		}
+		all[i], size = e, size+len(e.Data)+len(e.Metadata)
+	}
+	if size > s.maxAppend {
+		return nil, fmt.Errorf("append %d bytes to %s: %w (%d bytes)", size, stream, domain.ErrAppendTooLarge, s.maxAppend)
+	}
+	return all, nil
+}
+
+func (s *Store) try(ctx context.Context, stream string, expected domain.Expected, events []esdb.EventData) (*esdb.WriteResult, error) {
+	options := esdb.AppendToStreamOptions{ExpectedRevision: revision(expected), Deadline: untilEnd(ctx)}
+	return do(ctx, s.supervisor, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+		return c.AppendToStream(ctx, stream, options, events...)
+	})
+}
+
+// untilEnd is how much time ctx leaves; the client has a deadline of its own else.
+func untilEnd(ctx context.Context) *time.Duration {
+	left := 24 * time.Hour
+	if end, ok := ctx.Deadline(); ok {
+		left = time.Until(end)
+	}
+	return &left
+}
+
+func revision(e domain.Expected) esdb.ExpectedRevision {
+	switch e {
+	case domain.Any:
+		return esdb.Any{}
+	case domain.NoStream:
+		return esdb.NoStream{}
+	case domain.StreamExists:
+		return esdb.StreamExists{}
+	}
+	return esdb.Revision(uint64(e))
+}
+
+// appended says where an append stands. The server tells the last event's place; those of the others are read.
+func (s *Store) appended(ctx context.Context, stream string, records []domain.Record, done *esdb.WriteResult, before domain.Position) (commands.Appended, error) {
+	a := commands.Appended{
+		Revision: done.NextExpectedVersion,
+		Position: domain.Position{Commit: done.CommitPosition, Prepare: done.PreparePosition},
+	}
+	n := len(records)
+	if n == 0 {
+		head, err := s.Head(ctx)
+		a.Position = head
+		return a, err
+	}
+	a.All = []domain.Position{a.Position}
+	first := records[0]
+	if n > 1 || derived(first.ID) {
+		stored, err := s.placed(ctx, stream, a.Revision, n)
+		if err != nil {
+			return commands.Appended{}, err
+		}
+		a.All, first = stored.all, stored.first
+	}
+	a.Repeated = first.Correlation != records[0].Correlation || !a.All[0].IsZero() && !before.Before(a.All[0])
+	s.reached(a.Position)
+	return a, nil
+}
+
+// derived tells whether an id was made of a client's key (UUID version 8), so that another request may have had it.
+func derived(id domain.ID) bool { return id[6]>>4 == 8 }
+
+// placed is where n records of a stream stand that end with a revision.
+type placed struct {
+	first domain.Record
+	all   []domain.Position
+}
+
+func (s *Store) placed(ctx context.Context, stream string, last uint64, n int) (p placed, err error) {
+	for r, err := range s.ReadStream(ctx, stream, last-uint64(n-1), n, commands.Forwards) {
+		if err != nil {
+			return p, fmt.Errorf("read back what was appended to %s: %w", stream, err)
+		}
+		if len(p.all) == 0 {
+			p.first = r
+		}
+		p.all = append(p.all, r.Position)
+	}
+	if len(p.all) != n {
+		return p, fmt.Errorf("%w: %d of %d events appended to %s can be read back", domain.ErrUnavailable, len(p.all), n, stream)
+	}
+	return p, nil
+}
+
+func (s *Store) furthest() domain.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
+}
+
+func (s *Store) reached(p domain.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen.Before(p) {
+		s.seen = p
+	}
+}
+
+// got finds in the client's words for a wrong revision where the stream is.
+var got = regexp.MustCompile(`but got '([^']*)'`)
+
+// refusal is why an append was not done. A refusal that came while events were still being sent has been lost by the
+// client, and is asked for again with the same append and no events.
+func (s *Store) refusal(ctx context.Context, stream string, expected domain.Expected, err error) error {
+	if isEnd(err) && ctx.Err() == nil {
+		if _, again := s.try(ctx, stream, expected, nil); again != nil && !isEnd(again) {
+			err = again
+		}
+	}
+	var e *esdb.Error
+	if !errors.As(err, &e) || e.Code() != esdb.ErrorCodeWrongExpectedVersion {
+		return translated(ctx, stream, err)
+	}
+	current := domain.NoStream
+	if found := got.FindStringSubmatch(err.Error()); found != nil {
+		if n, err := strconv.ParseUint(found[1], 10, 63); err == nil && n < math.MaxInt64 {
+			current = domain.Exactly(n)
+		}
+	}
+	return &domain.WrongRevisionError{Stream: stream, Expected: expected, Current: current}
+}

@@ -1,0 +1,171 @@
+package esdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"strandline/domain"
+	"strandline/transport/eventstore/door"
+	"strandline/transport/eventstore/memory"
+)
+
+func record(n byte) domain.Record {
+	return domain.Record{Envelope: domain.Envelope{ID: domain.ID{6: 0x70, 8: 0x80, 14: n, 15: 1}, Type: "thing.done", Version: 1, ContentType: domain.JSON}, Data: []byte("{}")}
+}
+
+// away is how long the server is gone.
+func away() time.Duration {
+	if os.Getenv("STRANDLINE_DRILL") == "long" {
+		return 10 * time.Second
+	}
+	return 2 * time.Second
+}
+
+// TestServerGoneAndBack kills the server under load and starts it again: every caller is answered within its deadline, a
+// follower misses nothing and sees nothing twice, and the goroutines of the broken connections end (defects 1, 2, 4, 8).
+func TestServerGoneAndBack(t *testing.T) {
+	server := serve(t, memory.New(), time.Now)
+	store := connect(t, "esdb://"+server.address+"?tls=false")
+	if _, err := store.Head(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	const writers, deadline = 16, time.Second
+	ctx, stop := context.WithCancel(t.Context())
+	var late, appended, refused atomic.Int64
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			stream := fmt.Sprintf("thing-%d", w)
+			expected := domain.NoStream
+			for n := 0; ctx.Err() == nil; n++ {
+				r := record(byte(w))
+				r.ID[12], r.ID[13] = byte(n>>8), byte(n)
+				began := time.Now()
+				limited, cancel := context.WithTimeout(ctx, deadline)
+				done, err := store.Append(limited, stream, expected, []domain.Record{r})
+				cancel()
+				if time.Since(began) > deadline+100*time.Millisecond {
+					late.Add(1)
+				}
+				if err != nil {
+					refused.Add(1)
+					n-- // the same event again: it may be there
+					continue
+				}
+				appended.Add(1)
+				expected = domain.Exactly(done.Revision)
+			}
+		})
+	}
+	followed := make(chan map[domain.Position]int, 1)
+	following, enough := context.WithCancel(t.Context())
+	var seen atomic.Int64
+	go func() {
+		positions := map[domain.Position]int{}
+		for batch, err := range store.Follow(following, domain.Position{}) {
+			if err != nil {
+				break
+			}
+			for _, r := range batch {
+				positions[r.Position]++
+				seen.Add(1)
+			}
+		}
+		followed <- positions
+	}()
+	time.Sleep(300 * time.Millisecond)
+	for range 3 {
+		server.kill()
+		time.Sleep(away())
+		server.start(t)
+		back := appended.Load()
+		for began := time.Now(); appended.Load() < back+writers; time.Sleep(10 * time.Millisecond) {
+			if time.Since(began) > 10*time.Second {
+				t.Fatal("ten seconds after the server came back nothing is appended")
+			}
+		}
+	}
+	stop()
+	group.Wait()
+	for began := time.Now(); seen.Load() < appended.Load() && time.Since(began) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
+	}
+	enough()
+	positions := <-followed
+	for p, n := range positions {
+		if n != 1 {
+			t.Errorf("the follower saw %s %d times", p, n)
+		}
+	}
+	if int64(len(positions)) < appended.Load() || late.Load() > 0 {
+		t.Errorf("%d appended, %d followed, %d refused, %d callers were answered late", appended.Load(), len(positions), refused.Load(), late.Load())
+	}
+	leaked := 0
+	for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(50 * time.Millisecond) {
+		if leaked = runtime.NumGoroutine() - before; leaked <= 0 {
+			break
+		}
+	}
+	t.Logf("3 times away for %s: %d appended, %d refused in time, 0 late; %d goroutines more than before", away(), appended.Load(), refused.Load(), leaked)
+	if leaked > 8 {
+		stacks := make([]byte, 1<<20)
+		t.Errorf("%d goroutines leaked:\n%s", leaked, stacks[:runtime.Stack(stacks, true)])
+	}
+}
+
+// strict is a gate that lets nobody append, and notes what came with the calls.
+type strict struct {
+	open
+	leader chan string
+}
+
+func (s strict) Enter(ctx context.Context, _, _ string) (door.Caller, error) {
+	if v := metadata.ValueFromIncomingContext(ctx, "requires-leader"); len(v) > 0 {
+		select {
+		case s.leader <- v[0]:
+		default:
+		}
+	}
+	return s, nil
+}
+
+func (strict) MayAppend(string) error {
+	return fmt.Errorf("%w: nobody may append", domain.ErrForbidden)
+}
+
+// TestEarlyRefusal sees why an append was refused before its events had been sent (defect 5), and that the leader is asked
+// for (defect 3).
+func TestEarlyRefusal(t *testing.T) {
+	gate := strict{leader: make(chan string, 1)}
+	server := serveWith(t, memory.New(), time.Now, gate)
+	store := connect(t, "esdb://"+server.address+"?tls=false")
+	large := record(1)
+	large.Data = make([]byte, 900<<10)
+	for range 20 {
+		_, err := store.Append(t.Context(), "thing-1", domain.Any, []domain.Record{large})
+		if err == nil || errors.Is(err, domain.ErrInvalid) || !errors.Is(err, domain.ErrUnavailable) {
+			t.Fatalf("append without the right to: %v", err)
+		}
+	}
+	large.Data = make([]byte, 2<<20)
+	if _, err := store.Append(t.Context(), "thing-1", domain.Any, []domain.Record{large}); !errors.Is(err, domain.ErrAppendTooLarge) {
+		t.Errorf("append of 2 MiB: %v", err)
+	}
+	select {
+	case v := <-gate.leader:
+		if v != "true" {
+			t.Errorf("requires-leader: %s", v)
+		}
+	default:
+		t.Error("no call asked for the leader")
+	}
+}

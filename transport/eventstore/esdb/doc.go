@@ -1,0 +1,18 @@
+// Package esdb is the port commands.EventStore over EventStoreDB, by its official Go client (version 4.2.0).
+//
+// That client has defects, which the contract "EventStoreDB" lists in section 3. They are contained here:
+//
+//   - It gives up for good, hangs past deadlines and leaks while its server is away. So every call runs in a goroutine of its
+//     own that is raced against its context, a client that has failed once is thrown away whole, and a new one is made
+//     behind a back-off, tried with one call, and only then given to others (supervisor.go).
+//   - It never asks for the leader. The header that does goes with every call (supervisor.go).
+//   - It panics at messages that it does not know, and when it is closed. Panics end the call, as an error.
+//   - An append that is refused early looks like a broken connection. Sizes are checked before; for other reasons the
+//     server is asked again with the same append and no events in it (append.go).
+//   - Subscriptions end with the connection. They go on with another after the last event seen, never after a
+//     checkpoint, which may be greater than that.
+//
+// A record is an event of the same id and type, whose metadata is the envelope as JSON and whose data are the bytes as
+// they are sealed. An event without such metadata is one of others (package external). System events, whose streams begin
+// with a dollar, are not seen.
+package esdb

@@ -15,6 +15,8 @@ const (
 	cursorOfSamples = 's'
 	cursorOfWindows = 'w'
 	cursorOfObjects = 'o'
+	cursorOfGrants  = 'g'
+	cursorOfKeys    = 'k'
 )
 
 // errCursor is met by a cursor that this server has not given, or not for this.
@@ -155,4 +157,24 @@ func readPlace(text string) (uint64, error) {
 		return 0, errCursor
 	}
 	return place, nil
+}
+
+// positionCursor is the place after what was recorded at a position, in lists of that kind.
+func positionCursor(at domain.Position, kind byte) string {
+	c := &cursor{rest: []byte{kind}}
+	c.putPosition(at)
+	return c.String()
+}
+
+// readPositionCursor reads what positionCursor wrote. Empty is before all.
+func readPositionCursor(text string, kind byte) (domain.Position, error) {
+	if text == "" {
+		return domain.Position{}, nil
+	}
+	c := readCursor(text, kind)
+	at := c.position()
+	if !c.done() {
+		return domain.Position{}, errCursor
+	}
+	return at, nil
 }

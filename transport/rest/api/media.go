@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"strandline/domain"
 	"strandline/transport/rest"
@@ -128,7 +129,10 @@ func (c *call) sent(into any) error {
 func bodyError(err error) string {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
+	var moment *time.ParseError
 	switch {
+	case errors.As(err, &moment):
+		return "has a time that is not written as RFC 3339 has it (2026-05-06T12:00:00Z)"
 	case errors.Is(err, io.EOF):
 		return "is missing"
 	case errors.As(err, &kind):

@@ -214,7 +214,7 @@ func (r route) mayFailWith(status int) bool {
 	case http.StatusMethodNotAllowed:
 		return false // the route is another one then
 	case http.StatusNotFound:
-		return r.object != nil || strings.Contains(r.path, "{")
+		return r.object != nil || strings.Contains(r.path, "{") || r.method != http.MethodGet
 	case http.StatusForbidden:
 		return !r.open()
 	case http.StatusUnsupportedMediaType, http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:

@@ -58,7 +58,7 @@ func TestRecords(t *testing.T) {
 		{"p:s", "GET", "/type/" + f.ids["X"] + "/tag/k", "", access.Refused{Code: "403.security-context-out-of-scope"}, f.ids["P"], "/{kind}/{id}/tag/{key}", f.ids["X"]},
 		{"p:s", "POST", "/participant/me/sensor_event", "[]", access.Served{Outcome: access.OutcomeQuiet}, f.ids["P"], "/participant/{id}/sensor_event", f.ids["P"]},
 		{"p:s", "POST", "/participant/me/sensor_event", `{"sensor":"s"}`, observation.Recorded{}, f.ids["P"], "/participant/{id}/sensor_event", f.ids["P"]},
-		{root, "GET", "/researcher", "", access.Served{Rows: 2}, "root", "/researcher", ""},
+		{root, "GET", "/researcher", "", access.Served{Rows: 3}, "root", "/researcher", ""},
 		{root, "GET", "/nowhere", "", access.Refused{Code: "404.api-endpoint-unimplemented"}, "anonymous", "", ""},
 		{"", "GET", "/researcher", "", access.Refused{Code: "401.missing-credentials"}, "anonymous", "/researcher", ""},
 		{root, "GET", "/", "", access.Served{}, "anonymous", "/", ""},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"runtime"
+	"sync"
 
 	"github.com/spf13/pflag"
 
@@ -36,9 +37,9 @@ func (o *logging) logger(w io.Writer) (*slog.Logger, error) {
 	options.Level = level
 	switch o.format {
 	case "json":
-		return slog.New(component{slog.NewJSONHandler(w, options), "server"}), nil
+		return slog.New(component{slog.NewJSONHandler(w, options), "server", &moderation{}}), nil
 	case "text":
-		return slog.New(component{slog.NewTextHandler(w, options), "server"}), nil
+		return slog.New(component{slog.NewTextHandler(w, options), "server", &moderation{}}), nil
 	}
 	return nil, exitWith(exitUsage, fmt.Errorf("--log-format is json or text, not %q", o.format))
 }
@@ -48,16 +49,57 @@ func part(log *slog.Logger, name string) *slog.Logger { return log.With(componen
 
 const componentKey = "component"
 
-// component is a handler that adds to each line where it comes from.
+// component is a handler that adds to each line where it comes from, and leaves out what is said too often.
 type component struct {
 	slog.Handler
-	name string
+	name   string
+	filter *moderation
 }
 
 // Handle implements slog.Handler.
 func (h component) Handle(ctx context.Context, r slog.Record) error {
+	omitted, pass := h.filter.pass(r)
+	if !pass {
+		return nil
+	}
+	if omitted > 0 {
+		r.AddAttrs(slog.Int("omitted", omitted))
+	}
 	r.AddAttrs(slog.String(componentKey, h.name))
 	return h.Handler.Handle(ctx, r)
+}
+
+// moderation keeps complaints from filling a disk: of those with one message, which are all of one place in the code, so
+// many a second pass, and the next one to pass says how many were left out before it.
+type moderation struct {
+	mu      sync.Mutex
+	second  int64
+	passed  map[string]int // in this second, by message
+	omitted map[string]int // since the last one that passed
+}
+
+// mostComplaints with one message pass in a second.
+const mostComplaints = 20
+
+func (m *moderation) pass(r slog.Record) (omitted int, pass bool) {
+	if r.Level < slog.LevelWarn {
+		return 0, true // who asks for these lines wants them all
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := r.Time.Unix(); now != m.second || m.passed == nil {
+		m.second, m.passed = now, map[string]int{}
+	}
+	if m.omitted == nil {
+		m.omitted = map[string]int{}
+	}
+	if m.passed[r.Message]++; m.passed[r.Message] > mostComplaints {
+		m.omitted[r.Message]++
+		return 0, false
+	}
+	omitted = m.omitted[r.Message]
+	delete(m.omitted, r.Message)
+	return omitted, true
 }
 
 // WithAttrs implements slog.Handler.
@@ -70,12 +112,12 @@ func (h component) WithAttrs(attrs []slog.Attr) slog.Handler {
 		}
 		others = append(others, a)
 	}
-	return component{h.Handler.WithAttrs(others), h.name}
+	return component{h.Handler.WithAttrs(others), h.name, h.filter}
 }
 
 // WithGroup implements slog.Handler.
 func (h component) WithGroup(name string) slog.Handler {
-	return component{h.Handler.WithGroup(name), h.name}
+	return component{h.Handler.WithGroup(name), h.name, h.filter}
 }
 
 // ids are those of participants and of other objects, which stand for people.

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestLogLines(t *testing.T) {
@@ -62,4 +64,31 @@ func TestLogLines(t *testing.T) {
 			t.Errorf("%+v: %v, want wrong use", o, err)
 		}
 	}
+}
+
+// TestComplaintsAreModerated has one message many times in a second, and others beside it.
+func TestComplaintsAreModerated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log, err := (&logging{"debug", "text"}).logger(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 1000 {
+			part(log, "http").Error("the disk is full", "n", n)
+			log.Debug("a request was answered")
+		}
+		log.Error("something else")
+		time.Sleep(time.Second)
+		log.Error("the disk is full")
+		log.Error("the disk is full")
+		for text, want := range map[string]int{
+			"the disk is full": mostComplaints + 2, "a request was answered": 1000, "something else": 1,
+			"omitted=": 1, fmt.Sprintf("omitted=%d ", 1000-mostComplaints): 1,
+		} {
+			if got := strings.Count(out.String(), text); got != want {
+				t.Errorf("%q is in the log %d times, want %d", text, got, want)
+			}
+		}
+	})
 }

@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"domain/grant":                   {"domain"},
 	"domain/observation":             {"domain"},
 	"domain/plan":                    {"domain"},
+	"domain/projection":              {"domain"},
 	"domain/registry":                {"domain"},
 	"domain/rawjson":                 {"domain"},
 	"domain/codec":                   {"domain/**"},

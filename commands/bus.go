@@ -74,6 +74,7 @@ type Meta struct {
 	Dialect        string         // "lamp", "api", …
 	APIKey         string         // id of the client's API key, empty if none
 	IdempotencyKey string         // as the client sent it, empty if it sent none
+	Remember       bool           // with Record: that nothing changed is to be found again under the IdempotencyKey
 	Digest         [32]byte       // SHA-256 of method, path with query, and body; needed with an IdempotencyKey only
 
 	// Expected are the positions of the event that changed last what the command is about, as the caller has seen it:

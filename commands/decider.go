@@ -10,6 +10,7 @@ import (
 	"strandline/domain/attachment"
 	"strandline/domain/grant"
 	"strandline/domain/observation"
+	"strandline/domain/projection"
 	"strandline/domain/registry"
 )
 
@@ -20,6 +21,7 @@ var deciders = map[string]decider{
 	"apikey":      deciding(apikey.Evolve, apikey.Decide),
 	"attachment":  deciding(attachment.Evolve, attachment.Decide),
 	"grant":       deciding(grant.Evolve, grant.Decide),
+	"projection":  deciding(projection.Evolve, projection.Decide),
 	"observation": deciding(observation.Evolve, observation.Decide).withoutState(), // decision 5
 }
 

@@ -19,7 +19,7 @@
 // and before the answer's first byte:
 //
 //   - a read: access.Served with its rows
-//   - a Receipt that is not Changed: access.Served with access.OutcomeQuiet
+//   - a Receipt that is not Changed: access.Served with access.OutcomeQuiet, and Meta.Remember if there is an idempotency key
 //   - a Receipt that is Repeated: access.Served with access.OutcomeQuiet, since its events belong to the first request
 //   - an error of Permit, Do or anything before them: access.Refused with the dialect's code
 //   - more requests of nobody known than can have a record each: access.Flooded with their count

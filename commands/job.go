@@ -14,6 +14,7 @@ type job struct {
 	stream   string
 	request  domain.Request
 	key      string            // the client's idempotency key, empty if none
+	quiet    string            // the stream in which the key is remembered if nothing changes
 	seed     [sha256.Size]byte // of all ids, if there is a key
 	env      domain.Envelope   // what all its events have in common
 	expected []domain.Position // see Meta
@@ -44,9 +45,15 @@ func (j *job) identify(meta Meta) (err error) {
 	}
 	j.seed = j.bus.seed(meta)
 	j.env.CommandID = derive(j.seed, "command", j.stream, 0)
-	digest := j.bus.keys.Hash("request digest", string(meta.Digest[:]))
-	j.request.Digest = hex.EncodeToString(digest[:])
+	j.request.Digest = j.bus.digest(meta)
+	j.quiet = j.bus.quietStream(meta)
 	return nil
+}
+
+// digest tells requests under one idempotency key apart, and gives none of them away.
+func (b *Bus) digest(meta Meta) string {
+	sum := b.keys.Hash("request digest", string(meta.Digest[:]))
+	return hex.EncodeToString(sum[:])
 }
 
 // id is that of the n-th event.

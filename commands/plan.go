@@ -44,6 +44,9 @@ func (b *Bus) doPlan(ctx context.Context, j *job, first domain.Command, then []d
 	if repeated {
 		return b.repeatPlan(ctx, made)
 	}
+	if receipt, repeated, err := b.toldNothing(ctx, j); repeated || err != nil {
+		return receipt, err
+	}
 	if err := b.load(ctx, d, l); err != nil {
 		return Receipt{}, err
 	}

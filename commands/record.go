@@ -11,6 +11,9 @@ import (
 // Record puts a request on the record that left no other event: one that was only reading, one that was refused, and
 // one whose command had nothing to do (decision 10). It returns once the event is on disk. A request is recorded once:
 // the event's id is the request's, so that a second record of it changes nothing. Only access.Ended comes beside it.
+//
+// With Meta.Remember it fails with *IdempotencyMismatchError where another request was quicker to use the key; nothing is
+// recorded then.
 func (b *Bus) Record(ctx context.Context, meta Meta, e domain.Event) (domain.Position, error) {
 	ctx = context.WithoutCancel(ctx) // a caller who has gone is on the record too
 	env, err := b.envelope(meta)
@@ -25,16 +28,25 @@ func (b *Bus) Record(ctx context.Context, meta Meta, e domain.Event) (domain.Pos
 	if o, ok := b.directory.Object(meta.Details.Object); ok && o.Kind == registry.Participant {
 		env.Subject = o.ID
 	}
-	day := b.clock().UTC().Format("20060102")
-	env.Stream = access.Stream(b.node, day)
-	if env.Key, err = b.keys.KeyFor(ctx, auditOwner(day)); err != nil {
+	if meta.Remember {
+		return b.remember(ctx, meta, env, e)
+	}
+	env.Stream = access.Stream(b.node, b.today())
+	return b.recordAs(ctx, env, domain.Any, meta.Details, e)
+}
+
+func (b *Bus) today() string { return b.clock().UTC().Format("20060102") }
+
+// recordAs appends an access event to the stream that env names, sealed with the key of the day.
+func (b *Bus) recordAs(ctx context.Context, env domain.Envelope, expected domain.Expected, details domain.Request, e domain.Event) (_ domain.Position, err error) {
+	if env.Key, err = b.keys.KeyFor(ctx, auditOwner(b.today())); err != nil {
 		return domain.Position{}, err
 	}
-	records, err := b.codec.Encode(env, &meta.Details, e)
+	records, err := b.codec.Encode(env, &details, e)
 	if err != nil {
 		return domain.Position{}, err
 	}
-	w, err := b.write(ctx, env.Stream, domain.Any, records)
+	w, err := b.write(ctx, env.Stream, expected, records)
 	if err != nil {
 		return domain.Position{}, err
 	}

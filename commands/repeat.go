@@ -40,8 +40,11 @@ func (b *Bus) repeated(ctx context.Context, j *job) (Receipt, bool, error) {
 // told is what the job was told before.
 func (b *Bus) told(ctx context.Context, j *job) (Receipt, bool, error) {
 	first, found, err := b.first(ctx, j)
-	if !found || err != nil {
+	if err != nil {
 		return Receipt{}, false, err
+	}
+	if !found {
+		return b.toldNothing(ctx, j)
 	}
 	receipt := Receipt{Changed: true, Repeated: true}
 	for r, err := range b.store.ReadStream(ctx, j.stream, first.Revision, 0, Forwards) {
@@ -79,8 +82,13 @@ func (b *Bus) first(ctx context.Context, j *job) (domain.Recorded, bool, error) 
 	if err != nil {
 		return domain.Recorded{}, false, err
 	}
-	if recorded.Request != nil && recorded.Request.Digest != j.request.Digest {
-		return domain.Recorded{}, false, &IdempotencyMismatchError{Key: j.key}
+	return recorded, true, same(recorded, j.request.Digest, j.key)
+}
+
+// same makes sure that what was recorded under an idempotency key came of the request with that digest.
+func same(r domain.Recorded, digest, key string) error {
+	if r.Request != nil && r.Request.Digest != digest {
+		return &IdempotencyMismatchError{Key: key}
 	}
-	return recorded, true, nil
+	return nil
 }

@@ -28,10 +28,15 @@ type connection struct {
 
 // flags adds the flags of a connection to a command.
 func (o *connection) flags(c *cobra.Command) {
-	o.command = c
-	c.Flags().StringVar(&o.url, "url", "http://127.0.0.1:8080", "address of the server")
+	o.addressFlags(c)
 	c.Flags().StringVar(&o.credentialFile, "credential-file", "",
 		"file with the credential to use, as {\"access_key\",\"secret_key\"} or as 'key create --json' prints it (default: STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY, or STRANDLINE_API_KEY; the last two also with _FILE, from a file)")
+}
+
+// addressFlags adds those that say where the server is.
+func (o *connection) addressFlags(c *cobra.Command) {
+	o.command = c
+	c.Flags().StringVar(&o.url, "url", "http://127.0.0.1:8080", "address of the server")
 	c.Flags().StringVar(&o.authority, "ca", "", "certificate authority to trust for https, such as DIR/tls/ca.pem (default: those of the system)")
 }
 
@@ -45,12 +50,27 @@ type client struct {
 
 // open makes the client that the flags and the environment describe.
 func (o *connection) open(env lookup) (*client, error) {
-	base, err := url.Parse(o.url)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, exitWith(exitUsage, fmt.Errorf("--url %s is not an address: write it as http://127.0.0.1:8080", o.url))
+	if err := o.address(); err != nil {
+		return nil, err
 	}
 	who, err := o.credential(env)
 	if err != nil {
+		return nil, err
+	}
+	return o.openAs(who)
+}
+
+func (o *connection) address() error {
+	base, err := url.Parse(o.url)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return exitWith(exitUsage, fmt.Errorf("--url %s is not an address: write it as http://127.0.0.1:8080", o.url))
+	}
+	return nil
+}
+
+// openAs makes a client that signs in with a credential, with none if that is empty.
+func (o *connection) openAs(who credential) (_ *client, err error) {
+	if err := o.address(); err != nil {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -85,11 +105,12 @@ func (o *connection) credential(env lookup) (credential, error) {
 
 // sign says in a request who makes it.
 func (c credential) sign(r *http.Request) {
-	if c.Key != "" {
+	switch {
+	case c.Key != "":
 		r.Header.Set("Authorization", "Bearer "+c.Key)
-		return
+	case c.AccessKey != "":
+		r.SetBasicAuth(c.AccessKey, c.SecretKey)
 	}
-	r.SetBasicAuth(c.AccessKey, c.SecretKey)
 }
 
 // trusting trusts the authority in a file, or with none those of the system.

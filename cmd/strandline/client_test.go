@@ -241,6 +241,34 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestFollowingGoesOn after a server that went away, without skipping or repeating an event, and not for ever.
+func TestFollowingGoesOn(t *testing.T) {
+	asks := make(chan string, 10)
+	url := servingFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		asks <- r.URL.Query().Get("after")
+		switch len(asks) {
+		case 1:
+			fmt.Fprint(w, oneEvent+strings.ReplaceAll(oneEvent, `"1f"`, `"20"`)+oneEvent[:30]) // breaks off in a line
+		case 2: // ends at once
+		default:
+			fmt.Fprint(w, strings.ReplaceAll(oneEvent, `"1f"`, `"21"`))
+		}
+	})
+	out, messages, code := strandline(t, asked(url), "log", "tail", "--follow", "--limit", "3", "--only", "position", "--after", "1e")
+	close(asks)
+	var after []string
+	for a := range asks {
+		after = append(after, a)
+	}
+	if code != 0 || out != "1f\n20\n21\n" || fmt.Sprint(after) != "[1e 20 20]" {
+		t.Errorf("exit code %d, %q, asked after %v, %q", code, out, after, messages)
+	}
+	begin := time.Now()
+	if _, _, code := strandline(t, asked("http://127.0.0.1:1"), "log", "tail", "--follow"); code != exitFailed || time.Since(begin) > 5*time.Second {
+		t.Errorf("following a server that never was: exit code %d after %s", code, time.Since(begin))
+	}
+}
+
 // TestSuggestions for commands and flags.
 func TestSuggestions(t *testing.T) {
 	for _, tt := range []struct {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,13 +15,9 @@ type find struct {
 	connection
 	filter
 	output
-	text   string
-	newest bool
-	limit  int
+	choice
+	text string
 }
-
-// mostKept bounds how many events are kept in memory to be turned around.
-const mostKept = 10_000
 
 func newFind(env lookup, io streams) *cobra.Command {
 	var o find
@@ -41,16 +35,15 @@ of their sentence, which is looked for here. The oldest come first, or with --ne
 	}
 	o.connection.flags(c)
 	o.filter.flags(c)
+	o.choice.flags(c, 20)
 	o.output.flags(c)
 	c.Flags().StringVar(&o.text, "text", "", "only events whose sentence holds this, in whatever case")
-	c.Flags().BoolVar(&o.newest, "newest", false, "the newest first (default: the oldest)")
-	c.Flags().IntVar(&o.limit, "limit", 20, "at most so many; 0 is all")
 	return c
 }
 
 func (o *find) run(ctx context.Context, env lookup, io streams) error {
-	if o.newest && (o.limit <= 0 || o.limit > mostKept) {
-		return exitWith(exitUsage, errors.New("--newest needs a --limit from 1 to 10000, since the newest are read last"))
+	if err := o.check(); err != nil {
+		return err
 	}
 	client, err := o.open(env)
 	if err != nil {
@@ -61,56 +54,39 @@ func (o *find) run(ctx context.Context, env lookup, io streams) error {
 		return err
 	}
 	if o.text == "" && !o.newest {
-		setLimit(q, o.limit) // else it is counted here
+		setLimit(q, oneMore(o.limit)) // else it is counted here
 	}
 	answer, err := client.lines(ctx, eventsPath(q))
 	if err != nil {
 		return err
 	}
 	defer answer.close()
-	to := bufio.NewWriter(io.out)
 	watch := newProgress(io.err, "find")
 	defer watch.stop()
-	err = o.print(ctx, answer, to, paintFor(io.out, env), watch)
-	return errors.Join(err, to.Flush())
+	to, p := bufio.NewWriter(io.out), paintFor(io.out, env)
+	for line, err := range o.rows(ctx, answer, o.matcher(watch, answer)) {
+		if err == nil {
+			err = o.printEvent(to, p, line)
+		}
+		if err != nil {
+			return errors.Join(err, to.Flush())
+		}
+	}
+	if o.more {
+		moreThan(o.limit, io.err)
+	}
+	return to.Flush()
 }
 
-func (o *find) print(ctx context.Context, answer *lines, to *bufio.Writer, p paint, watch *progress) error {
-	var kept [][]byte // the newest, the oldest of them first
-	found := 0
-	for line, err := range answer.all(ctx) {
-		if err != nil {
-			return err
-		}
+// matcher tells which events are looked for, and shows how far the looking is.
+func (o *find) matcher(watch *progress, answer *lines) func(line []byte) (bool, error) {
+	text := strings.ToLower(o.text)
+	return func(line []byte) (bool, error) {
 		e, err := readEvent(line)
 		if err != nil {
-			return err
+			return false, err
 		}
 		watch.at(e, answer.head)
-		if !o.matches(e) {
-			continue
-		}
-		if found++; o.newest {
-			kept = append(kept, bytes.Clone(line))
-			kept = kept[max(0, len(kept)-o.limit):]
-			continue
-		}
-		if err := o.printEvent(to, p, line); err != nil {
-			return err
-		}
-		if found == o.limit {
-			return nil
-		}
+		return strings.Contains(strings.ToLower(e.Sentence), text), nil
 	}
-	slices.Reverse(kept)
-	for _, line := range kept {
-		if err := o.printEvent(to, p, line); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *find) matches(e event) bool {
-	return o.text == "" || strings.Contains(strings.ToLower(e.Sentence), strings.ToLower(o.text))
 }

@@ -3,6 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +20,7 @@ type tail struct {
 	after  string
 	limit  int
 	follow bool
+	seen   int // how many events have been printed, where they are followed
 }
 
 func newTail(env lookup, io streams) *cobra.Command {
@@ -37,7 +42,7 @@ left out; what can never be opened again is shown as sealed. Reading the log is 
 	o.output.flags(c)
 	c.Flags().StringVar(&o.after, "after", "", "begin after this position (default: at the start)")
 	c.Flags().IntVar(&o.limit, "limit", 0, "end after so many events (default: all)")
-	c.Flags().BoolVar(&o.follow, "follow", false, "go on with events as they happen, until interrupted")
+	c.Flags().BoolVar(&o.follow, "follow", false, "go on with events as they happen, until interrupted; a server that comes back within a minute is followed on")
 	return c
 }
 
@@ -50,21 +55,55 @@ func (o *tail) run(ctx context.Context, env lookup, io streams) error {
 	if err != nil {
 		return err
 	}
-	pick(q, "after", o.after)
-	setLimit(q, o.limit)
-	if o.follow {
-		q.Set("follow", "true")
+	if !o.follow {
+		return o.print(ctx, client, q, io, paintFor(io.out, env))
 	}
-	err = o.print(ctx, client, eventsPath(q), io, paintFor(io.out, env))
-	if o.follow && ctx.Err() != nil {
+	q.Set("follow", "true")
+	err = o.goOn(ctx, client, q, io, paintFor(io.out, env))
+	if ctx.Err() != nil {
 		return nil // interrupted, which is how following ends
 	}
 	return err
 }
 
+// longestGone is how long a server may be gone before following ends.
+const longestGone = time.Minute
+
+// goOn follows, after a server that went away again from where it was.
+func (o *tail) goOn(ctx context.Context, client *client, q url.Values, io streams, p paint) error {
+	left := false // the server was there, and has gone
+	for pause, gone := time.Second, time.Now(); ; pause = min(2*pause, longestWait) {
+		before := o.seen
+		err := o.print(ctx, client, q, io, p)
+		var refused *exitError
+		if errors.As(err, &refused) || errors.Is(err, syscall.EPIPE) || o.full() || ctx.Err() != nil {
+			return err
+		}
+		if o.seen > before || err == nil {
+			left, pause, gone = true, time.Second, time.Now()
+		}
+		if !left || time.Since(gone) > longestGone {
+			return err
+		}
+		fmt.Fprintf(io.err, "the server has gone away: looking again in %s\n", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// full tells whether as many events as were asked for have been printed.
+func (o *tail) full() bool { return o.limit > 0 && o.seen >= o.limit }
+
 // print prints the lines of the answer, each at once where they are followed.
-func (o *tail) print(ctx context.Context, client *client, path string, io streams, p paint) error {
-	answer, err := client.lines(ctx, path)
+func (o *tail) print(ctx context.Context, client *client, q url.Values, io streams, p paint) error {
+	pick(q, "after", o.after)
+	if o.limit > 0 {
+		setLimit(q, o.limit-o.seen)
+	}
+	answer, err := client.lines(ctx, eventsPath(q))
 	if err != nil {
 		return err
 	}
@@ -72,15 +111,24 @@ func (o *tail) print(ctx context.Context, client *client, path string, io stream
 	to := bufio.NewWriterSize(io.out, 32<<10)
 	for line, err := range answer.all(ctx) {
 		if err == nil {
-			err = o.printEvent(to, p, line)
-		}
-		if err == nil && o.follow {
-			err = to.Flush()
+			err = o.line(to, p, line)
 		}
 		if err != nil {
-			_ = to.Flush() // what was read before is shown, too
-			return err
+			return errors.Join(err, to.Flush()) // what was read before is shown, too
 		}
 	}
+	return to.Flush()
+}
+
+func (o *tail) line(to *bufio.Writer, p paint, line []byte) error {
+	if err := o.printEvent(to, p, line); err != nil || !o.follow {
+		return err
+	}
+	e, err := readEvent(line)
+	if err != nil {
+		return err
+	}
+	o.after = e.Position
+	o.seen++
 	return to.Flush()
 }

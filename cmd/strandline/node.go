@@ -15,6 +15,7 @@ import (
 	"strandline/commands"
 	"strandline/domain"
 	"strandline/projections"
+	"strandline/readmodels/audit"
 	"strandline/readmodels/documents"
 	"strandline/readmodels/series"
 	"strandline/transport/rest"
@@ -85,7 +86,8 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},
-		Series:      series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
+		Audit:       audit.New(n.audit), Series: series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
+		Backups: &backups{storage: n.storage, dir: dir, log: log},
 	})
 	clients := lamp.New(lamp.Parts{
 		Bus: n.bus, Keys: n.keys, Directory: n.directory, SignIn: checker,

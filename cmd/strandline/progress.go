@@ -22,7 +22,7 @@ type progress struct {
 	what string
 	live bool // to is a terminal, where progress stays on one line
 
-	first time.Time // of the events that have been read
+	first time.Time // at which something happened that has been read
 
 	mu          sync.Mutex
 	begun, last time.Time
@@ -94,15 +94,20 @@ func (p *progress) stop() {
 }
 
 // at shows how far reading is that has come to an event, of those up to the position head; where the server does not
-// say that, by the time of the event, of those from the first to this moment.
+// say that, by the time of the event.
 func (p *progress) at(e event, head domain.Position) {
-	if p.first.IsZero() {
-		p.first = e.Time
-	}
 	at, err := domain.ParsePosition(e.Position)
 	if err == nil && head.Commit > 0 {
 		p.reached(float64(at.Commit) / float64(head.Commit))
 		return
 	}
-	p.reached(float64(e.Time.Sub(p.first)) / float64(p.begun.Sub(p.first)))
+	p.since(e.Time)
+}
+
+// since shows how far reading is that has come to what happened at a time, of all from the first such time to now.
+func (p *progress) since(at time.Time) {
+	if p.first.IsZero() {
+		p.first = at
+	}
+	p.reached(float64(at.Sub(p.first)) / float64(p.begun.Sub(p.first)))
 }

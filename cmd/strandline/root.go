@@ -109,9 +109,10 @@ func newRoot(all environ, io streams) *cobra.Command {
 	root.SetErr(io.err)
 	root.AddCommand(
 		newServe(io), newDemo(env, io), newConfig(io),
-		newLog(env, io), newSeries(env, io),
+		newLog(env, io), newAudit(env, io), newSeries(env, io),
 		newProjection(env, io),
-		newVersion(env, io), newCompletion(io),
+		newBackup(env, io), newRestore(io),
+		newVersion(io), newCompletion(io),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, withSuggestion(c, err)) })
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return configure(c, all) }

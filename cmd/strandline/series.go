@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"strings"
@@ -107,7 +106,7 @@ func (o *seriesFlags) run(ctx context.Context, env lookup, subject string, io st
 			return err
 		}
 		if rows == o.limit && o.limit > 0 {
-			fmt.Fprintf(io.err, "there are more: --limit 0 shows all, --from those of a later time\n")
+			moreThan(o.limit, io.err)
 			break
 		}
 		rows++
@@ -132,9 +131,7 @@ func (o *seriesFlags) path(subject string, now time.Time) (string, error) {
 		}
 		pick(q, name, at)
 	}
-	if o.limit > 0 {
-		setLimit(q, o.limit+1)
-	}
+	setLimit(q, oneMore(o.limit))
 	pick(q, "window", o.window)
 	pick(q, "field", o.field)
 	pick(q, "aggregate", strings.Join(o.aggregate, ","))

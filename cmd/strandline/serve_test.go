@@ -295,19 +295,6 @@ func TestReproducibleBuild(t *testing.T) {
 	}
 }
 
-// TestEveryHelpHasAnExample that begins with the command it is of.
-func TestEveryHelpHasAnExample(t *testing.T) {
-	for _, words := range []string{"", "serve", "log", "log tail", "projection", "projection list", "projection rebuild", "projection dump", "demo", "version"} {
-		out, _, code := command(t, append(strings.Fields(words), "--help")...)
-		if code != 0 || !strings.Contains(out, "Examples:\n  strandline "+words) {
-			t.Errorf("strandline %s --help: exit code %d and no example:\n%s", words, code, out)
-		}
-	}
-	if _, messages, code := command(t, "log", "trail"); code != 2 || !strings.Contains(messages, "tail") {
-		t.Errorf("a word with a typing error: exit code %d, %q; want 2 and a suggestion", code, messages)
-	}
-}
-
 // TestConnectionLimits holds that a client that says nothing is cut off.
 func TestConnectionLimits(t *testing.T) {
 	if !long() {

@@ -11,6 +11,7 @@ import (
 	"strandline/domain/grant"
 	"strandline/domain/observation"
 	"strandline/domain/plan"
+	"strandline/domain/projection"
 	"strandline/domain/registry"
 )
 
@@ -78,6 +79,10 @@ var (
 		To:         1_700_000_000_000,
 	}
 	sampleWithdrawn = grant.Withdrawn{ID: samplePlan, Object: sampleStudy}
+
+	sampleParked    = projection.Parked{Projection: "series", Positions: []domain.Position{{Commit: 31, Prepare: 31}}}
+	sampleDiscarded = projection.Discarded{Projection: "series", Positions: []domain.Position{{Commit: 31, Prepare: 31}, {Commit: 4096, Prepare: 4090}}}
+	sampleRetried   = projection.Retried(sampleDiscarded)
 
 	sampleRecorded = observation.Recorded{
 		Subject: sampleParticipant,

@@ -16,6 +16,7 @@ import (
 	"strandline/domain/grant"
 	"strandline/domain/observation"
 	"strandline/domain/plan"
+	"strandline/domain/projection"
 	"strandline/domain/registry"
 )
 
@@ -77,8 +78,23 @@ func words(r domain.Recorded) []string {
 		return []string{"{id}", short(e.ID), "{steps}", count(len(e.Steps), "step")}
 	case plan.Done:
 		return []string{"{id}", short(e.ID)}
+	case projection.Parked:
+		return projectionWords(e.Projection, e.Positions)
+	case projection.Discarded:
+		return projectionWords(e.Projection, e.Positions)
+	case projection.Retried:
+		return projectionWords(e.Projection, e.Positions)
 	}
 	return nil
+}
+
+// projectionWords are those of events about a projection. One event is told by its position, more by their number.
+func projectionWords(name string, positions []domain.Position) []string {
+	what := count(len(positions), "event")
+	if len(positions) == 1 {
+		what = "event " + positions[0].String()
+	}
+	return []string{"{positions}", what, "{projection}", shown(name)}
 }
 
 // who names an actor.

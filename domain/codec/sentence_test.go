@@ -51,6 +51,9 @@ func TestSentencesOfSamples(t *testing.T) {
 		"access.flooded":        "root sent 900 requests at once: 860 refused",
 		"plan.made":             "root began plan 018f4e5a-7b3 of 1 step",
 		"plan.done":             "root finished plan 018f4e5a-7b3",
+		"projection.parked":     "root set event 1f aside from projection series",
+		"projection.discarded":  "root discarded 2 events from projection series",
+		"projection.retried":    "root had 2 events tried again by projection series",
 	}
 	for _, typ := range codec.Types() {
 		r := domain.Recorded{Envelope: domain.Envelope{Type: typ.Name, Actor: "root"}, Request: details(), Event: typ.Sample}

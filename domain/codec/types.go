@@ -53,6 +53,9 @@ var types = byName(slices.Concat(registryTypes(), []Type{
 	asJSON(sampleRetracted, "{actor} retracted {what} on {channel}{about}"),
 	asJSON(sampleMade, "{actor} began plan {id} of {steps}"),
 	asJSON(sampleDone, "{actor} finished plan {id}"),
+	asJSON(sampleParked, "{actor} set {positions} aside from projection {projection}"),
+	asJSON(sampleDiscarded, "{actor} discarded {positions} from projection {projection}"),
+	asJSON(sampleRetried, "{actor} had {positions} tried again by projection {projection}"),
 }))
 
 // recordedType is the one whose stored form has changed: version 1 was a list of objects, version 2 is columns.

@@ -53,21 +53,39 @@ type File interface {
 }
 
 // Disk is the System below a folder of the machine.
-type Disk struct{ root string }
+type Disk struct {
+	root string
+	mode int // how files are opened
+}
 
 // NewDisk returns the System below root, which is made if it is missing, for its owner alone.
 func NewDisk(root string) (*Disk, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	return &Disk{root}, nil
+	return &Disk{root, os.O_RDWR}, nil
+}
+
+// ReadDisk returns the System below a folder that is there. Files are opened for reading only, and none is made.
+func ReadDisk(root string) (*Disk, error) {
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: root, Err: unix.ENOTDIR}
+	}
+	return &Disk{root, os.O_RDONLY}, nil
 }
 
 func (d *Disk) path(name string) string { return filepath.Join(d.root, filepath.FromSlash(name)) }
 
 // Open implements System. Files are made with mode 0600.
 func (d *Disk) Open(name string, create bool) (File, error) {
-	flags := os.O_RDWR
+	flags := d.mode
+	if create && d.mode == os.O_RDONLY {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: unix.EROFS}
+	}
 	if create {
 		flags |= os.O_CREATE | os.O_EXCL
 	}

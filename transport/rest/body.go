@@ -10,40 +10,48 @@ import (
 	"time"
 )
 
-// Sizes of buffers: what a read starts with, and what is worth keeping for the next request.
+// Sizes of buffers: what a read starts with, what is a small body, whose buffer is kept for the next one, and up to what
+// size that of an answer is.
 const (
 	firstRead  = 4 << 10
+	smallBody  = 64 << 10
 	keptBuffer = 256 << 10
 )
 
-// reader reads bodies into memory: bounded one by one and together, and not for ever.
+// reader reads bodies into memory: bounded one by one and together, and not for ever. Small bodies, and the beginnings of
+// all, have room of their own, so that nobody's small body waits for large ones. Of a large body all the room that it may
+// come to need is claimed at once, when its beginning is there: several that each hold a part of what they need would wait
+// for each other.
 type reader struct {
-	limit  int64         // bytes of one body
-	least  int64         // bytes a second that a client must reach after grace
-	grace  time.Duration // time that a body of any size has
-	budget *budget
-	pool   sync.Pool // of *[]byte
+	limit int64         // bytes of one body
+	least int64         // bytes a second that a client must reach after grace
+	grace time.Duration // time that a body of any size has
+	small *budget       // for bodies up to smallBody
+	large *budget       // for others
+	pool  sync.Pool     // of *[]byte
 }
 
 // held is a body in memory. Release it once nothing points into it.
 type held struct {
 	from   *reader
 	buffer *[]byte
-	taken  int64
+	small  int64 // bytes claimed
+	large  int64
 }
 
 func (h *held) release() {
 	if h.from == nil {
 		return
 	}
-	h.from.budget.put(h.taken)
-	if cap(*h.buffer) <= keptBuffer {
+	h.from.small.put(h.small)
+	h.from.large.put(h.large)
+	if cap(*h.buffer) <= smallBody {
 		h.from.pool.Put(h.buffer)
 	}
 	*h = held{}
 }
 
-// read reads all of r's body into h. What has been read counts against the budget until h is released.
+// read reads all of r's body into h. What has been read counts against the budgets until h is released.
 func (b *reader) read(ctx context.Context, w http.ResponseWriter, r *http.Request, h *held) ([]byte, error) {
 	if r.ContentLength > b.limit {
 		return nil, ErrTooLarge
@@ -68,20 +76,20 @@ func (b *reader) borrow() *[]byte {
 	return &buffer
 }
 
-// fill reads until the end of the body, the limit, or the first error; grown is told of each larger size.
+// fill reads until the end of the body, the limit, or the first error; grown is told of sizes that have been reached.
 func (b *reader) fill(ctx context.Context, r *http.Request, h *held, grown func(int64)) ([]byte, error) {
-	buffer := (*h.buffer)[:0]
+	buffer, told := (*h.buffer)[:0], int64(firstRead)
 	for {
-		if int64(cap(buffer)) > h.taken {
-			if err := b.budget.take(ctx, int64(cap(buffer))-h.taken); err != nil {
-				return nil, err
-			}
-			h.taken = int64(cap(buffer))
-			grown(h.taken)
+		if err := b.claim(ctx, h, int64(cap(buffer)), r.ContentLength); err != nil {
+			return nil, err
 		}
 		n, err := r.Body.Read(buffer[len(buffer):cap(buffer)])
 		buffer = buffer[:len(buffer)+n]
 		*h.buffer = buffer
+		if size := int64(len(buffer)); size >= 2*told {
+			grown(size)
+			told = size
+		}
 		switch {
 		case int64(len(buffer)) > b.limit:
 			return nil, ErrTooLarge
@@ -95,11 +103,36 @@ func (b *reader) fill(ctx context.Context, r *http.Request, h *held, grown func(
 	}
 }
 
-// larger makes room: for what the client has announced where that is near, else for twice as much, so that an
+// claim claims room for a buffer of a size, which may be there already. What becomes large gives its small room back.
+func (b *reader) claim(ctx context.Context, h *held, size, announced int64) error {
+	if h.large > 0 {
+		return nil
+	}
+	if size <= smallBody {
+		more := max(0, size-h.small)
+		err := b.small.take(ctx, more)
+		if err == nil {
+			h.small += more
+		}
+		return err
+	}
+	most := b.limit + 1
+	if announced >= 0 {
+		most = max(announced+1, size)
+	}
+	if err := b.large.take(ctx, most); err != nil {
+		return err
+	}
+	b.small.put(h.small)
+	h.small, h.large = 0, most
+	return nil
+}
+
+// larger makes room: for what the client has announced where its beginning is there, else for twice as much, so that an
 // announcement alone claims no memory.
 func (b *reader) larger(buffer []byte, announced int64) []byte {
 	size := min(2*int64(cap(buffer)), b.limit+1)
-	if announced > int64(len(buffer)) && announced < size {
+	if announced > int64(len(buffer)) && (announced < size || size > smallBody) {
 		size = announced + 1 // one more, so that the end is seen without growing again
 	}
 	grown := make([]byte, len(buffer), max(size, int64(len(buffer))+1))

@@ -28,6 +28,9 @@ func newBudget(bytes int64, patient time.Duration) *budget {
 
 // take claims bytes; it fails with *BusyError after the queue's deadline, or when ctx ends.
 func (b *budget) take(ctx context.Context, bytes int64) error {
+	if bytes == 0 {
+		return nil
+	}
 	b.mu.Lock()
 	if b.queue.Len() == 0 && b.free >= bytes {
 		b.free -= bytes

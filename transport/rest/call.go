@@ -27,6 +27,7 @@ type Call struct {
 	read      bool // the body, to its end
 	answer    *[]byte
 	recorded  bool
+	repeated  bool // it was told what had happened when it came before
 	position  domain.Position
 	known     bool
 }
@@ -72,6 +73,7 @@ func (c *Call) Happened(r commands.Receipt) {
 	if r.Changed && !r.Repeated {
 		c.recorded = true
 	}
+	c.repeated = c.repeated || r.Repeated
 	if !r.Position.IsZero() {
 		c.ReadFrom(r.Position)
 	}

@@ -72,8 +72,9 @@ func (c *Call) Step(name string) func() {
 
 // Held is how many bytes of request bodies are in memory and at most may be, and how many requests wait for room.
 func (p *Pipeline) Held() (bytes, limit int64, waiting int) {
-	bytes, waiting = p.bodies.budget.held()
-	return bytes, p.bodies.budget.total, waiting
+	small, waitingSmall := p.bodies.small.held()
+	large, waitingLarge := p.bodies.large.held()
+	return small + large, p.bodies.small.total + p.bodies.large.total, waitingSmall + waitingLarge
 }
 
 // method is a request's method, where it is one that HTTP names.

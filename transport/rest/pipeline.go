@@ -90,8 +90,8 @@ type Option func(*Pipeline)
 // WithBodyLimit bounds one body. The default is 50 MB.
 func WithBodyLimit(bytes int64) Option { return func(p *Pipeline) { p.bodies.limit = bytes } }
 
-// WithInFlight bounds the bodies of all requests in memory together, and how long a request queues for room before it
-// is turned away. The default is 256 MiB and 2 s.
+// WithInFlight bounds the bodies of all requests in memory together, a quarter of it for small ones, and how long a
+// request queues for room before it is turned away. The default is 256 MiB and 2 s.
 func WithInFlight(bytes int64, queue time.Duration) Option {
 	return func(p *Pipeline) { p.inFlight, p.queue = bytes, queue }
 }
@@ -132,7 +132,9 @@ func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, o
 	for _, o := range options {
 		o(p)
 	}
-	p.bodies.budget = newBudget(max(p.inFlight, 2*p.bodies.limit), p.queue)
+	p.inFlight = max(p.inFlight, 2*p.bodies.limit)
+	p.bodies.small = newBudget(max(p.inFlight/4, smallBody), p.queue)
+	p.bodies.large = newBudget(max(p.inFlight-p.inFlight/4, p.bodies.limit+1, keptBuffer), p.queue)
 	p.floods = newFloods(recorder, p.clock, p.log, p.burst, p.total)
 	return p
 }
@@ -238,7 +240,13 @@ func (p *Pipeline) onRecord(c *Call, d Dialect, a Answer) Answer {
 	if c.Meta.Anonymous && a.Stream == nil && p.floods.count(c, a) {
 		return a
 	}
-	if _, err := p.recorder.Record(c.Lasting(), c.Meta, p.access(c, a)); err != nil {
+	c.Meta.Remember = a.Quiet && a.Code == "" && !c.repeated && c.Meta.IdempotencyKey != ""
+	_, err := p.recorder.Record(c.Lasting(), c.Meta, p.access(c, a))
+	var mismatch *commands.IdempotencyMismatchError
+	if errors.As(err, &mismatch) {
+		return p.onRecord(c, d, d.Refuse(c, err))
+	}
+	if err != nil {
 		p.log.Error("a request could not be recorded", "request", c.Meta.Request.String(), "error", err)
 		return d.Refuse(c, ErrUnrecorded)
 	}

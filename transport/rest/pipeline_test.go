@@ -276,7 +276,7 @@ func TestBodyTooLarge(t *testing.T) {
 // TestInFlight holds as many bytes as are allowed and asks for more: that waits, and is turned away or let in.
 func TestInFlight(t *testing.T) {
 	const one = 1 << 20
-	inside, leave := make(chan struct{}, 3), make(chan struct{})
+	inside, leave := make(chan struct{}, 4), make(chan struct{})
 	w := &world{T: t}
 	w.answer = func(c *rest.Call) (rest.Answer, error) {
 		if _, err := c.Body(); err != nil {
@@ -286,12 +286,13 @@ func TestInFlight(t *testing.T) {
 		<-leave
 		return rest.Answer{Status: 200}, nil
 	}
-	h := w.handler(rest.WithBodyLimit(one), rest.WithInFlight(2*one, 50*time.Millisecond))
-	send := func() *httptest.ResponseRecorder {
+	h := w.handler(rest.WithBodyLimit(one), rest.WithInFlight(3*one, 50*time.Millisecond))
+	sized := func(size int) *httptest.ResponseRecorder {
 		got := httptest.NewRecorder()
-		h.ServeHTTP(got, httptest.NewRequest("POST", "/", bytes.NewReader(make([]byte, one-2))))
+		h.ServeHTTP(got, httptest.NewRequest("POST", "/", bytes.NewReader(make([]byte, size))))
 		return got
 	}
+	send := func() *httptest.ResponseRecorder { return sized(one - 2) }
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {
@@ -305,6 +306,12 @@ func TestInFlight(t *testing.T) {
 	if got := send(); got.Header().Get("Retry-After") == "" {
 		t.Errorf("a body too many: %d %s", got.Code, got.Body)
 	}
+	all.Go(func() {
+		if got := sized(2000); got.Code != 200 {
+			t.Errorf("a small body beside large ones: %d %s", got.Code, got.Body)
+		}
+	})
+	<-inside
 	close(leave)
 	all.Wait()
 	if got := send(); got.Code != 200 {

@@ -22,6 +22,8 @@ import (
 	"strandline/domain/account"
 	"strandline/domain/codec"
 	"strandline/domain/registry"
+	"strandline/readmodels"
+	"strandline/readmodels/audit"
 	"strandline/transport/eventstore/memory"
 	"strandline/transport/rest"
 	"strandline/transport/rest/api"
@@ -35,6 +37,8 @@ type world struct {
 	codec *codec.Codec
 	url   string
 	door  *api.Door
+
+	records *readmodels.DB // of the audit
 
 	mu        sync.Mutex
 	gone      bool // anna's credential has been revoked
@@ -67,7 +71,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{codec: codec.New(seals{}, seals{}, nil, nil), now: noon}
 	w.Store = memory.New(memory.WithGaps(7), memory.WithClock(func() time.Time { return w.now }))
-	w.door = api.New(api.Parts{Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w})
+	w.records = openAudit(t)
+	w.door = api.New(api.Parts{Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w, Audit: audit.New(w.records), Backups: &vault{}})
 	server := httptest.NewServer(rest.NewPipeline(w, w.Store, w, w).Handler(w.door))
 	t.Cleanup(server.Close)
 	t.Cleanup(w.door.Stop)
@@ -98,7 +103,7 @@ func (w *world) Authenticate(c *rest.Call) error {
 }
 
 func (w *world) Permit(p commands.Principal, verb policy.Verb, o policy.Object) (commands.Permit, error) {
-	if p.Root || verb == policy.ServerView || verb == policy.OwnList && !p.Anonymous || verb == policy.PayloadOpen && o.ID == "anna" && p.Origin == "anna" {
+	if p.Root || verb == policy.ServerView || verb == policy.OwnList && !p.Anonymous || (verb == policy.PayloadOpen || verb == policy.AuditView) && o.ID == "anna" && p.Origin == "anna" {
 		return commands.Permit{}, nil
 	}
 	return commands.Permit{}, domain.ErrForbidden

@@ -17,6 +17,7 @@ const (
 	cursorOfObjects = 'o'
 	cursorOfGrants  = 'g'
 	cursorOfKeys    = 'k'
+	cursorOfRecords = 'r'
 )
 
 // errCursor is met by a cursor that this server has not given, or not for this.
@@ -177,4 +178,24 @@ func readPositionCursor(text string, kind byte) (domain.Position, error) {
 		return domain.Position{}, errCursor
 	}
 	return at, nil
+}
+
+// recordCursor is the place after an audit record.
+func recordCursor(number int64) string {
+	c := &cursor{rest: []byte{cursorOfRecords}}
+	c.putCount(uint64(number))
+	return c.String()
+}
+
+// readRecordCursor reads what recordCursor wrote. Empty is before all.
+func readRecordCursor(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	c := readCursor(text, cursorOfRecords)
+	number := int64(c.count())
+	if !c.done() || number < 0 {
+		return 0, errCursor
+	}
+	return number, nil
 }

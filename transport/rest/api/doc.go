@@ -6,6 +6,7 @@
 //	GET  /strandline/v1/streams/{name}                     one stream of it, from either end
 //	GET, POST, DELETE /strandline/v1/grants                who holds which role on what
 //	GET, POST, DELETE /strandline/v1/api-keys              what programs sign in with
+//	GET  /strandline/v1/audit                              who did or saw what
 //	GET  /strandline/v1/projections                        what is made of it, and how far
 //	POST /strandline/v1/projections/{name}/rebuild         making one again from the start
 package api

@@ -62,6 +62,10 @@ func TestDocumentsLive(t *testing.T) {
 		if got := w.send("admin", "GET", path, ""); got.Code != 200 || got.Body != a.Body || got.Header.Get("ETag") != a.Header.Get("ETag") {
 			t.Errorf("GET %s: %d %s, want %s", path, got.Code, got.Body, a.Body)
 		}
+		list := read[struct{ Documents []json.RawMessage }](t, w.send("admin", "GET", "/documents/"+tt.kind+"?id="+url.QueryEscape(made.ID), ""))
+		if len(list.Documents) != 1 || string(list.Documents[0]) != a.Body {
+			t.Errorf("list of %s: %s, want %s", tt.kind, list.Documents, a.Body)
+		}
 		a = w.send("admin", "PUT", path, tt.change)
 		if got := read[documentShown](t, a); a.Code != 200 || string(got.Body) != tt.changed || got.Created != made.Created || got.Parent != made.Parent {
 			t.Errorf("PUT %s: %d %s, want %s", tt.change, a.Code, a.Body, tt.changed)

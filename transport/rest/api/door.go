@@ -65,10 +65,12 @@ type Parts struct {
 	Decoder     Decoder
 	SignIn      SignIn
 	Projections Projections
+	Audit       Audit
 	Series      Series
 	Documents   *documents.Store
 	Directory   *directory.Directory
 	Keys        rest.Hasher
+	Backups     Backups
 }
 
 // mostStreams bounds how many streams of events are open at a time.
@@ -114,15 +116,14 @@ func (d *Door) Name() string { return "api" }
 type call struct {
 	*rest.Call
 	*Door
-	vars       map[string]string
-	query      query
-	media      string                 // of the answer, as the caller likes it best
-	permit     commands.Permit        // for the route's verb, on the route's object
-	everything *bool                  // whether the caller may open all events, nil until somebody asks
-	wrong      error                  // in the body, where that says whom the verb is asked of
-	add        *addition              // the body, where it has been read for that
-	gone       error                  // set where what is asked for is not there, but may have been when the same request came before
-	may        map[policy.Object]bool // which objects' events the caller may open, as far as asked
+	vars   map[string]string
+	query  query
+	media  string          // of the answer, as the caller likes it best
+	permit commands.Permit // for the route's verb, on the route's object
+	wrong  error           // in the body, where that says whom the verb is asked of
+	add    *addition       // the body, where it has been read for that
+	gone   error           // set where what is asked for is not there, but may have been when the same request came before
+	may    map[demand]bool // what the caller is allowed, as far as asked
 }
 
 // Answer implements rest.Dialect.

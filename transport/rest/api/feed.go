@@ -18,7 +18,7 @@ import (
 // still makes sure that the caller is who it was when the stream was opened, and forgets what it was allowed, so that a
 // changed credential or grant bites in streams too.
 func (c *call) still() error {
-	c.everything, c.may = nil, nil
+	c.may = nil
 	return c.SignIn.Authenticate(c.Call)
 }
 
@@ -67,37 +67,29 @@ func data(r domain.Recorded) []byte {
 // mayOpen asks the policy for an event (decision 23): whoever may open everything may open this, else it depends on
 // the object that the event is about.
 func (c *call) mayOpen(r domain.Recorded) bool {
-	if c.everything == nil {
-		may := c.permitted(policy.Object{})
-		c.everything = &may
-	}
-	if *c.everything {
-		return true
-	}
-	o := object(r)
-	if o.IsInstallation() {
-		return false
-	}
-	may, known := c.may[o]
-	if !known {
-		may = c.permitted(o)
-		c.remember(o, may)
-	}
-	return may
+	return c.allowed(policy.PayloadOpen, policy.Object{}) || c.allowed(policy.PayloadOpen, object(r))
+}
+
+// demand is something that a caller may be allowed.
+type demand struct {
+	verb   policy.Verb
+	object policy.Object
 }
 
 // mostRemembered bounds how many decisions of one request are remembered.
 const mostRemembered = 10_000
 
-func (c *call) remember(o policy.Object, may bool) {
-	if c.may == nil || len(c.may) >= mostRemembered {
-		c.may = map[policy.Object]bool{}
+// allowed asks the policy, once for each demand.
+func (c *call) allowed(verb policy.Verb, o policy.Object) bool {
+	may, known := c.may[demand{verb, o}]
+	if known {
+		return may
 	}
-	c.may[o] = may
-}
-
-func (c *call) permitted(o policy.Object) bool {
-	_, err := c.Bus.Permit(c.Meta.Principal, policy.PayloadOpen, o)
+	if c.may == nil || len(c.may) >= mostRemembered {
+		c.may = map[demand]bool{}
+	}
+	_, err := c.Bus.Permit(c.Meta.Principal, verb, o)
+	c.may[demand{verb, o}] = err == nil
 	return err == nil
 }
 

@@ -89,7 +89,15 @@ func (w *lineWriter) write(v any) error {
 // pass is called for each row that is looked at, written or not.
 func (w *lineWriter) pass() error {
 	const now = 1024 // so many rows are looked at in an instant
-	if w.scanned++; w.scanned%now != 0 || time.Since(w.beaten) < w.pulse {
+	if w.scanned++; w.scanned%now != 0 {
+		return nil
+	}
+	return w.lookUp()
+}
+
+// lookUp gives a sign of life where it is time for one.
+func (w *lineWriter) lookUp() error {
+	if time.Since(w.beaten) < w.pulse {
 		return nil
 	}
 	return w.beat()

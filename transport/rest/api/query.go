@@ -155,7 +155,7 @@ func (p parameter) read(v value, text string) (value, error) {
 	case "time":
 		v.time, err = readTime(text)
 	case "uuid":
-		if v.id, err = domain.ParseID(text); err != nil {
+		if v.id, err = domain.ParseID(text); err != nil || v.id.IsZero() {
 			err = errors.New("not a UUID")
 		}
 	default: // one of a few words

@@ -62,5 +62,6 @@ func (r route) open() bool { return r.verb == policy.ServerView }
 
 // table is every route of the dialect. Each file with handlers lists its own.
 func table() []route {
-	return slices.Concat(aboutRoutes(), eventRoutes(), seriesRoutes(), documentRoutes(), grantRoutes(), keyRoutes(), projectionRoutes())
+	return slices.Concat(aboutRoutes(), eventRoutes(), auditRoutes(), seriesRoutes(), documentRoutes(), grantRoutes(), keyRoutes(),
+		projectionRoutes(), backupRoutes())
 }

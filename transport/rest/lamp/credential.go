@@ -143,9 +143,6 @@ func updateCredential(c *call) (rest.Answer, error) {
 			return rest.Answer{}, err
 		}
 	}
-	if change.SecretHash == "" && change.Description == nil {
-		return rest.Answer{Status: 200, Body: nothing, Quiet: true}, nil
-	}
 	return c.do(change, c.Directory)
 }
 

@@ -42,9 +42,6 @@ func (ch channel) create(c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	if len(items) == 0 {
-		return rest.Answer{Status: 200, Body: nothing, Quiet: true}, nil
-	}
 	return c.do(observation.Record{Subject: c.id, Channel: ch.name, Items: items}, c.Series)
 }
 

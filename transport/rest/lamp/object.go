@@ -215,9 +215,6 @@ func update(s *shape) func(*call) (rest.Answer, error) {
 }
 
 func (c *call) revise(key string, attributes registry.Attributes) (rest.Answer, error) {
-	if len(attributes) == 0 {
-		return rest.Answer{Status: 200, Body: nothing, Quiet: true}, nil
-	}
 	return c.do(registry.Revise{Key: key, Kind: c.asked.Kind, ID: c.id, Attributes: attributes}, c.Documents)
 }
 

@@ -1,0 +1,47 @@
+// Package projection decides which events a projection leaves out: those that an operator has set aside, so that the
+// rest can go on, and those that are never to be applied. There is one stream for each projection. What a read model
+// holds is what its projection makes of all events but these, whenever it is built.
+package projection
+
+import "strandline/domain"
+
+// Parked says that a projection leaves events out until somebody has looked into them. Type "projection.parked".
+type Parked struct {
+	Projection string            `json:"projection"`
+	Positions  []domain.Position `json:"positions"` // ascending
+}
+
+// Discarded says that a projection leaves events out for good. Type "projection.discarded".
+type Discarded struct {
+	Projection string            `json:"projection"`
+	Positions  []domain.Position `json:"positions"` // ascending
+}
+
+// Retried says that a projection applies events again that it has left out or could not apply. Type
+// "projection.retried".
+type Retried struct {
+	Projection string            `json:"projection"`
+	Positions  []domain.Position `json:"positions"` // ascending
+}
+
+func (Parked) EventType() string    { return "projection.parked" }
+func (Discarded) EventType() string { return "projection.discarded" }
+func (Retried) EventType() string   { return "projection.retried" }
+
+// Park sets events aside, Discard leaves them out for good, Retry applies them again. Whether there are such events the
+// caller has found out; a projection is named by this program and never by a client.
+type (
+	Park    Parked
+	Discard Discarded
+	Retry   Retried
+)
+
+func (c Park) Stream() string       { return Stream(c.Projection) }
+func (c Discard) Stream() string    { return Stream(c.Projection) }
+func (c Retry) Stream() string      { return Stream(c.Projection) }
+func (Park) CommandName() string    { return "projection.park" }
+func (Discard) CommandName() string { return "projection.discard" }
+func (Retry) CommandName() string   { return "projection.retry" }
+
+// Stream is the stream of a projection.
+func Stream(projection string) string { return "projection-" + projection }

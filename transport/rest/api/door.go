@@ -82,6 +82,7 @@ type Door struct {
 	router  *mux.Router
 	routes  map[*mux.Route]route
 	about   []byte // the OpenAPI document
+	manual  page   // the same for people
 	streams chan struct{}
 	pulse   time.Duration // between signs of life in answers that go on
 	closing chan struct{}
@@ -95,7 +96,8 @@ func New(parts Parts) *Door {
 		streams: make(chan struct{}, mostStreams), pulse: 15 * time.Second, closing: make(chan struct{}),
 	}
 	all := table()
-	d.about = newDocument(all).text()
+	described := newDocument(all)
+	d.about, d.manual = described.text(), newManual(all, described)
 	for _, r := range all {
 		methods := []string{r.method}
 		if r.method == http.MethodGet {

@@ -118,7 +118,7 @@ func newDocument(routes []route) *document {
 	}
 	d.problems()
 	for _, r := range routes {
-		path := template(r.path)
+		path := templateOf(r.path)
 		if d.Paths[path] == nil {
 			d.Paths[path] = map[string]*described{}
 		}
@@ -149,8 +149,8 @@ func problemOf(status int) string { return "Problem" + strconv.Itoa(status) }
 
 var variable = regexp.MustCompile(`\{(\w+)(:[^}]*)?\}`)
 
-// template is a path without what the router alone needs to know.
-func template(path string) string { return variable.ReplaceAllString(path, "{$1}") }
+// templateOf is a path without what the router alone needs to know.
+func templateOf(path string) string { return variable.ReplaceAllString(path, "{$1}") }
 
 // describe describes one route.
 func (d *document) describe(r route) *described {
@@ -200,7 +200,10 @@ func (d *document) success(r route) response {
 	}
 	for _, media := range r.operation.offers() {
 		s := d.Components.Schemas.of(r.operation.answer)
-		if media == mediaLines {
+		switch media {
+		case mediaHTML:
+			s = &schema{Type: "string"}
+		case mediaLines:
 			s = &schema{AnyOf: []*schema{d.Components.Schemas.of(r.operation.lines), d.Components.Schemas.of(broken{})}}
 		}
 		a.Content[media] = content{s}
@@ -259,7 +262,7 @@ func tag(path string) string {
 var notWord = regexp.MustCompile(`\W+`)
 
 func operationID(r route) string {
-	path := strings.TrimPrefix(strings.TrimPrefix(template(r.path), "/strandline/"), "v1/")
+	path := strings.TrimPrefix(strings.TrimPrefix(templateOf(r.path), "/strandline/"), "v1/")
 	return strings.ToLower(r.method) + "_" + strings.Trim(notWord.ReplaceAllString(path, "_"), "_")
 }
 

@@ -62,6 +62,16 @@ func (r route) open() bool { return r.verb == policy.ServerView }
 
 // table is every route of the dialect. Each file with handlers lists its own.
 func table() []route {
-	return slices.Concat(aboutRoutes(), eventRoutes(), auditRoutes(), seriesRoutes(), documentRoutes(), grantRoutes(), keyRoutes(),
-		projectionRoutes(), backupRoutes())
+	return slices.Concat(
+		aboutRoutes(),
+		docsRoutes(),
+		eventRoutes(),
+		auditRoutes(),
+		seriesRoutes(),
+		documentRoutes(),
+		grantRoutes(),
+		keyRoutes(),
+		projectionRoutes(),
+		backupRoutes(),
+	)
 }

@@ -33,8 +33,8 @@ type schema struct {
 
 // property is a member of an object.
 type property struct {
-	name string
-	*schema
+	Name   string
+	Schema *schema
 }
 
 // properties are an object's members, in the order in which they are answered.
@@ -44,15 +44,18 @@ type properties []property
 func (p properties) MarshalJSON() ([]byte, error) {
 	var text bytes.Buffer
 	for i, member := range p {
-		value, err := json.Marshal(member.schema)
+		value, err := json.Marshal(member.Schema)
 		if err != nil {
 			return nil, err
 		}
 		text.WriteByte("{,"[min(i, 1)])
-		fmt.Fprintf(&text, "%q:%s", member.name, value)
+		fmt.Fprintf(&text, "%q:%s", member.Name, value)
 	}
 	return append(text.Bytes(), '}'), nil
 }
+
+// schemaPath is where the document has the schemas of named types.
+const schemaPath = "#/components/schemas/"
 
 // schemas collects the schemas of named types, which are referred to.
 type schemas map[string]*schema
@@ -124,7 +127,7 @@ func (all schemas) ofStruct(t reflect.Type) *schema {
 		all[name] = &schema{} // ends the recursion of a type that holds itself
 		*all[name] = *all.object(t)
 	}
-	return &schema{Ref: "#/components/schemas/" + name}
+	return &schema{Ref: schemaPath + name}
 }
 
 func exported(name string) string {

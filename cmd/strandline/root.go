@@ -111,7 +111,7 @@ func newRoot(all environ, io streams) *cobra.Command {
 		newServe(io), newDemo(env, io), newConfig(io),
 		newLog(env, io), newAudit(env, io), newSeries(env, io),
 		newProjection(env, io),
-		newBackup(env, io), newRestore(io),
+		newBackup(env, io), newRestore(io), newDoctor(env, io),
 		newVersion(io), newCompletion(io),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, withSuggestion(c, err)) })

@@ -74,6 +74,20 @@ func Load(dir, generation string) (*Directory, error) {
 	return d, nil
 }
 
+// Examine reads the snapshot in folder dir, whatever it is of, and tells up to where it has the log. No snapshot is
+// fs.ErrNotExist; any other error is that it is damaged, and can be removed.
+func Examine(dir string) (checkpoint domain.Position, generation string, err error) {
+	content, err := os.ReadFile(fileName(dir))
+	if err != nil {
+		return domain.Position{}, "", err
+	}
+	stored, err := decode(content)
+	return stored.Checkpoint, stored.Generation, err
+}
+
+// Drop removes the snapshot in folder dir. The directory is then made again from the log.
+func Drop(dir string) error { return os.Remove(fileName(dir)) }
+
 // Save writes a snapshot into folder dir, which is made if it is missing, in place of the one there.
 func (d *Directory) Save(dir, generation string) error {
 	content, err := d.encode(generation)

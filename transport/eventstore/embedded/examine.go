@@ -19,6 +19,7 @@ type Examination struct {
 	ID         domain.ID
 	Generation domain.ID
 	Unsafe     bool            // a server without durability has it open, or was killed while it had
+	Renewed    bool            // it gets another generation when it is opened
 	Head       domain.Position // the last record before anything that is damaged
 	Chain      string          // after it, in hexadecimal
 	Segments   int
@@ -75,7 +76,7 @@ func Examine(ctx context.Context, sys files.System, inUse bool, progress func(do
 		return Examination{}, err
 	}
 	e := examiner{sys: sys, id: m.ID, inUse: inUse || m.Unsafe, progress: progress, next: 1}
-	e.found = Examination{ID: m.ID, Generation: m.Generation, Unsafe: m.Unsafe, Segments: len(list)}
+	e.found = Examination{ID: m.ID, Generation: m.Generation, Unsafe: m.Unsafe, Renewed: m.Unsafe || m.Copy, Segments: len(list)}
 	if err != nil {
 		e.found.Damage = append(e.found.Damage, Damage{First: 1, Last: 1, Segment: segmentFolder, Cause: err})
 		return e.found, nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// budget bounds how many bytes of bodies are held in memory over all requests. Whoever wants more than is free waits
+// budget bounds how many bytes of something are held in memory over all requests. Whoever wants more than is free waits
 // in turn, for a limited time.
 type budget struct {
 	mu      sync.Mutex
@@ -66,7 +66,7 @@ func (b *budget) leave(place *list.Element, c *claim) error {
 	}
 	b.queue.Remove(place)
 	b.grant()
-	return &BusyError{With: "bytes of request bodies", After: time.Second}
+	return &BusyError{With: "large requests", After: time.Second}
 }
 
 // put gives bytes back.

@@ -26,6 +26,7 @@ type Call struct {
 	body      held
 	read      bool // the body, to its end
 	answer    *[]byte
+	leaving   int64 // bytes of the answer that room was claimed for
 	recorded  bool
 	repeated  bool // it was told what had happened when it came before
 	position  domain.Position

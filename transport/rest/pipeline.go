@@ -82,6 +82,7 @@ type Pipeline struct {
 	burst     int // see WithFlood
 	total     int
 	floods    *floods
+	leaving   *budget // large answers on their way to clients
 }
 
 // Option changes a default of a Pipeline.
@@ -135,6 +136,7 @@ func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, o
 	p.inFlight = max(p.inFlight, 2*p.bodies.limit)
 	p.bodies.small = newBudget(max(p.inFlight/4, smallBody), p.queue)
 	p.bodies.large = newBudget(max(p.inFlight-p.inFlight/4, p.bodies.limit+1, keptBuffer), p.queue)
+	p.leaving = newBudget(p.inFlight/2, p.queue)
 	p.floods = newFloods(recorder, p.clock, p.log, p.burst, p.total)
 	return p
 }
@@ -157,12 +159,17 @@ func (p *Pipeline) Handler(d Dialect) http.Handler {
 // serve answers a call, while the observer looks on.
 func (p *Pipeline) serve(c *Call, d Dialect) {
 	defer c.body.release()
+	defer func() { p.leaving.put(c.leaving) }()
 	seen := Seen{Request: c.Meta.Request, Dialect: d.Name(), Method: method(c.request.Method), Status: http.StatusInternalServerError}
 	came := time.Now()
 	p.observer.Came()
 	defer func() { p.observer.Left(seen) }()
 	answered := p.begin(c, came, seen)
-	a := p.onRecord(c, d, p.answer(c, d))
+	a := p.answer(c, d)
+	if err := p.room(c, a); err != nil {
+		a = d.Refuse(c, err)
+	}
+	a = p.onRecord(c, d, a)
 	seen.Request = c.Meta.Request // of a flood, that of the count
 	seen.Route, seen.Status, seen.Took = c.Meta.Details.Route, a.Status, time.Since(came)
 	answered(seen)
@@ -229,6 +236,21 @@ func (p *Pipeline) complain(c *Call, err error) {
 		return
 	}
 	p.log.Error("a request failed", "request", c.Meta.Request.String(), "route", c.Meta.Details.Route, "error", err)
+}
+
+// room claims room for an answer that is large, until the client has taken it. Those who read slowly share what there is
+// for all of them.
+func (p *Pipeline) room(c *Call, a Answer) error {
+	size := min(int64(len(a.Body)), p.leaving.total)
+	if size <= smallBody || c.recorded { // what has happened is told in any case
+		return nil
+	}
+	if err := p.leaving.take(c.Context(), size); err != nil {
+		c.answer = nil // large as it is
+		return err
+	}
+	c.leaving = size
+	return nil
 }
 
 // onRecord makes sure that the request is on the record before it is answered. What cannot be recorded is not served.

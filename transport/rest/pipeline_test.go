@@ -404,3 +404,54 @@ func TestSwitch(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeAnswers has clients that do not read what they asked for: there is room for some, and others are told to come
+// back. Small answers go out in any case.
+func TestLargeAnswers(t *testing.T) {
+	size := 1 << 20
+	w := &world{T: t}
+	w.answer = func(c *rest.Call) (rest.Answer, error) {
+		if c.Request().URL.Path == "/small" {
+			return rest.Answer{Status: 200, Body: make([]byte, 100)}, nil
+		}
+		return rest.Answer{Status: 200, Body: make([]byte, size)}, nil
+	}
+	h := w.handler(rest.WithBodyLimit(1), rest.WithInFlight(int64(4*size), 20*time.Millisecond))
+	taken := make(chan struct{})
+	var all sync.WaitGroup
+	slow := make(chan *unread, 2)
+	for range 2 {
+		all.Go(func() {
+			u := &unread{httptest.NewRecorder(), taken, slow}
+			h.ServeHTTP(u, httptest.NewRequest("GET", "/large", nil))
+		})
+	}
+	<-slow
+	<-slow
+	for path, want := range map[string]int{"/large": 400, "/small": 200} {
+		got := httptest.NewRecorder()
+		h.ServeHTTP(got, httptest.NewRequest("GET", path, nil))
+		if got.Code != want {
+			t.Errorf("%s beside answers that nobody takes: %d, want %d", path, got.Code, want)
+		}
+	}
+	close(taken)
+	all.Wait()
+	got := httptest.NewRecorder()
+	if h.ServeHTTP(got, httptest.NewRequest("GET", "/large", nil)); got.Code != 200 {
+		t.Errorf("afterwards: %d", got.Code)
+	}
+}
+
+// unread is a client that takes its answer when it likes.
+type unread struct {
+	http.ResponseWriter
+	taken chan struct{}
+	slow  chan *unread
+}
+
+func (u *unread) Write(b []byte) (int, error) {
+	u.slow <- u
+	<-u.taken
+	return u.ResponseWriter.Write(b)
+}

@@ -92,7 +92,8 @@ type Option func(*Pipeline)
 func WithBodyLimit(bytes int64) Option { return func(p *Pipeline) { p.bodies.limit = bytes } }
 
 // WithInFlight bounds the bodies of all requests in memory together, a quarter of it for small ones, and how long a
-// request queues for room before it is turned away. The default is 256 MiB and 2 s.
+// request queues for room before it is turned away. The default is 256 MiB and 2 s. Half as much again is for large
+// answers that clients have not taken yet.
 func WithInFlight(bytes int64, queue time.Duration) Option {
 	return func(p *Pipeline) { p.inFlight, p.queue = bytes, queue }
 }

@@ -83,6 +83,7 @@ type (
 	manualRoute struct {
 		*described
 		Method, Path, Curl string
+		Short              string     // the path without what all paths begin with
 		Own                []argument // parameters that are not everybody's
 		Sent               *schema
 		Answers            []manualAnswer
@@ -105,7 +106,7 @@ type (
 )
 
 func manualOf(routes []route, d *document) manual {
-	m := manual{Problems: manualProblems(func(int) bool { return true })}
+	m := manual{Problems: manualProblems(func(known) bool { return true })}
 	for _, p := range slices.Concat(everywhere, onWrites) {
 		m.Headers = append(m.Headers, d.Components.Parameters[p.name])
 	}
@@ -127,7 +128,7 @@ func manualOf(routes []route, d *document) manual {
 func (d *document) manual(r route) manualRoute {
 	path := templateOf(r.path)
 	o := d.Paths[path][strings.ToLower(r.method)]
-	m := manualRoute{described: o, Method: r.method, Path: path, Open: r.open(), Curl: curl(r), Tryable: r.method == http.MethodGet && r.path != docsPath}
+	m := manualRoute{described: o, Method: r.method, Path: path, Short: strings.TrimPrefix(path, "/strandline/v1"), Open: r.open(), Curl: curl(r), Tryable: r.method == http.MethodGet && r.path != docsPath}
 	for _, a := range o.Parameters {
 		if a.Ref == "" {
 			m.Own = append(m.Own, a)
@@ -152,10 +153,10 @@ func (d *document) manual(r route) manualRoute {
 	return m
 }
 
-// manualProblems are the problems of the statuses that are wanted, by status.
-func manualProblems(wanted func(status int) bool) (all []manualProblem) {
+// manualProblems are the problems that are wanted, by status.
+func manualProblems(wanted func(known) bool) (all []manualProblem) {
 	for _, k := range problems {
-		if wanted(k.status) {
+		if wanted(k) {
 			all = append(all, manualProblem{k.status, k.code, k.title, k.remedy})
 		}
 	}

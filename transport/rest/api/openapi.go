@@ -2,12 +2,14 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"strandline/commands"
 	"strandline/commands/policy"
 	"strandline/transport/rest"
 )
@@ -165,7 +167,7 @@ func (d *document) describe(r route) *described {
 		o.Body = &body{true, map[string]content{mediaJSON: {d.Components.Schemas.of(r.operation.body)}}}
 	}
 	for _, k := range problems {
-		if r.mayFailWith(k.status) {
+		if r.mayFailWith(k) {
 			o.Responses[strconv.Itoa(k.status)] = response{Ref: "#/components/responses/" + problemOf(k.status)}
 		}
 	}
@@ -211,9 +213,12 @@ func (d *document) success(r route) response {
 	return a
 }
 
-// mayFailWith tells whether a route has anything to do with a status of failure.
-func (r route) mayFailWith(status int) bool {
-	switch status {
+// mayFailWith tells whether a route has anything to do with a problem.
+func (r route) mayFailWith(k known) bool {
+	if errors.Is(k.err, commands.ErrChanged) {
+		return r.method != http.MethodGet
+	}
+	switch k.status {
 	case http.StatusMethodNotAllowed:
 		return false // the route is another one then
 	case http.StatusNotFound:
@@ -253,10 +258,14 @@ func (p parameter) argument(in string) argument {
 	return argument{Name: p.name, In: in, Description: p.about, Schema: p.schema()}
 }
 
-// tag is the word of a path that says what it is about.
+// tag is the word of a path that says what it is about; of those about the API itself, about.
 func tag(path string) string {
-	word, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(path, "/strandline/"), "v1/"), "/")
-	return strings.TrimSuffix(word, ".json")
+	within, of := strings.CutPrefix(path, "/strandline/v1/")
+	word, _, _ := strings.Cut(within, "/")
+	if !of || strings.Contains(word, ".") {
+		return "about"
+	}
+	return word
 }
 
 var notWord = regexp.MustCompile(`\W+`)

@@ -63,8 +63,6 @@ func (r route) open() bool { return r.verb == policy.ServerView }
 // table is every route of the dialect. Each file with handlers lists its own.
 func table() []route {
 	return slices.Concat(
-		aboutRoutes(),
-		docsRoutes(),
 		eventRoutes(),
 		auditRoutes(),
 		seriesRoutes(),
@@ -73,5 +71,7 @@ func table() []route {
 		keyRoutes(),
 		projectionRoutes(),
 		backupRoutes(),
+		docsRoutes(),
+		aboutRoutes(),
 	)
 }

@@ -41,7 +41,9 @@ type world struct {
 	records *readmodels.DB // of the audit
 
 	mu        sync.Mutex
-	gone      bool // anna's credential has been revoked
+	gone      bool   // anna's credential has been revoked
+	shut      bool   // anna may open nothing any more
+	decoding  func() // called before each decoding, unless it is nil
 	rebuilt   []string
 	recorded  []domain.Event
 	positions []domain.Position
@@ -81,6 +83,9 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) Decode(ctx context.Context, r domain.Record) (domain.Recorded, error) {
+	if w.decoding != nil {
+		w.decoding()
+	}
 	return w.codec.Decode(ctx, r, nil)
 }
 
@@ -103,6 +108,11 @@ func (w *world) Authenticate(c *rest.Call) error {
 }
 
 func (w *world) Permit(p commands.Principal, verb policy.Verb, o policy.Object) (commands.Permit, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.shut && p.Origin == "anna" {
+		return commands.Permit{}, domain.ErrForbidden
+	}
 	if p.Root || verb == policy.ServerView || verb == policy.OwnList && !p.Anonymous || (verb == policy.PayloadOpen || verb == policy.AuditView) && o.ID == "anna" && p.Origin == "anna" {
 		return commands.Permit{}, nil
 	}

@@ -85,6 +85,7 @@ type Door struct {
 	manual  page   // the same for people
 	streams chan struct{}
 	pulse   time.Duration // between signs of life in answers that go on
+	trust   time.Duration // for which a long answer relies on what its caller was allowed
 	closing chan struct{}
 	stop    sync.Once
 }
@@ -93,7 +94,7 @@ type Door struct {
 func New(parts Parts) *Door {
 	d := &Door{
 		Parts: parts, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), routes: map[*mux.Route]route{},
-		streams: make(chan struct{}, mostStreams), pulse: 15 * time.Second, closing: make(chan struct{}),
+		streams: make(chan struct{}, mostStreams), pulse: 15 * time.Second, trust: time.Second, closing: make(chan struct{}),
 	}
 	all := table()
 	described := newDocument(all)
@@ -121,6 +122,8 @@ type call struct {
 	vars   map[string]string
 	query  query
 	media  string          // of the answer, as the caller likes it best
+	verb   policy.Verb     // the route's
+	object policy.Object   // whom it is asked of
 	permit commands.Permit // for the route's verb, on the route's object
 	wrong  error           // in the body, where that says whom the verb is asked of
 	add    *addition       // the body, where it has been read for that
@@ -226,6 +229,7 @@ func (c *call) understand(found route) (err error) {
 	if c.wrong != nil {
 		return c.wrong
 	}
+	c.verb, c.object = found.verb, object
 	c.Meta.Details.Object = object.ID
 	c.permit, err = c.Bus.Permit(c.Meta.Principal, found.verb, object)
 	if found.again && errors.Is(err, domain.ErrNotFound) && c.Meta.IdempotencyKey != "" {

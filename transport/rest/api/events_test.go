@@ -394,3 +394,37 @@ func TestOnlySoManyLinesAtATime(t *testing.T) {
 	}
 	t.Error("nobody was let in after one had gone")
 }
+
+// TestLongHistoriesAreAskedWhoTheyAreFor: a credential that is revoked and a role that is withdrawn bite in the middle of an
+// answer, whose rows were all for the caller when it began.
+func TestLongHistoriesAreAskedWhoTheyAreFor(t *testing.T) {
+	const events, until, instant = 4000, 1500, 1024
+	for name, end := range map[string]func(*world){
+		"revoked":   func(w *world) { w.gone = true },
+		"withdrawn": func(w *world) { w.shut = true },
+	} {
+		w := newWorld(t)
+		w.door.SetTrust(0)
+		for range events {
+			w.happen(t, added("anna"))
+		}
+		decoded := 0
+		w.decoding = func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if decoded++; decoded == until {
+				end(w)
+			}
+		}
+		lines, _ := w.open(t, "", "anna")
+		rows, last := 0, shown{}
+		for ; lines.Scan(); rows++ {
+			if err := json.Unmarshal(lines.Bytes(), &last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if rows < until || rows > until+instant || last.Error == "" {
+			t.Errorf("%s after %d of %d rows: %d were shown, the last %+v; want that it ends soon with an error", name, until, events, rows, last)
+		}
+	}
+}

@@ -8,6 +8,9 @@ import (
 // SetPulse sets the time between signs of life.
 func (d *Door) SetPulse(every time.Duration) { d.pulse = every }
 
+// SetTrust sets for how long a long answer relies on what its caller was allowed.
+func (d *Door) SetTrust(time time.Duration) { d.trust = time }
+
 // Routes are the methods and paths of the table, for tests that go through all of them.
 func Routes() (all [][2]string) {
 	for _, r := range table() {

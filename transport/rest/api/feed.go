@@ -15,11 +15,15 @@ import (
 	"strandline/domain/registry"
 )
 
-// still makes sure that the caller is who it was when the stream was opened, and forgets what it was allowed, so that a
-// changed credential or grant bites in streams too.
+// still makes sure that the caller is who it was when the answer began and may still ask for it, and forgets what else it
+// was allowed, so that a changed credential or grant bites in long answers too.
 func (c *call) still() error {
 	c.may = nil
-	return c.SignIn.Authenticate(c.Call)
+	if err := c.SignIn.Authenticate(c.Call); err != nil {
+		return err
+	}
+	_, err := c.Bus.Permit(c.Meta.Principal, c.verb, c.object)
+	return err
 }
 
 // shown is a record as the caller gets to see it; false if it does not. A record that cannot be decoded is shown to

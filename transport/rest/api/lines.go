@@ -24,6 +24,7 @@ type lineWriter struct {
 	scanned int
 	idle    bool // nothing has been written since the last pulse
 	beaten  time.Time
+	trusted time.Time // when the caller was last asked who it is
 }
 
 // errFull ends an answer that has as many rows as were asked for, or whose client has gone away.
@@ -41,7 +42,7 @@ func (c *call) lines(write func(context.Context, *lineWriter) error) rest.Answer
 		Status:  http.StatusOK,
 		Headers: []string{"Content-Type", mediaLines},
 		Stream: func(ctx context.Context, to *rest.Stream) (int, error) {
-			w := &lineWriter{call: c, to: to, json: json.NewEncoder(to), limit: c.query.number("limit"), idle: true, beaten: time.Now()}
+			w := &lineWriter{call: c, to: to, json: json.NewEncoder(to), limit: c.query.number("limit"), idle: true, beaten: time.Now(), trusted: time.Now()}
 			w.json.SetEscapeHTML(false) // what clients sent is shown as they sent it
 			ctx, stop := c.untilStop(ctx)
 			defer stop()
@@ -95,18 +96,27 @@ func (w *lineWriter) pass() error {
 	return w.lookUp()
 }
 
-// lookUp gives a sign of life where it is time for one.
+// lookUp gives a sign of life where it is time for one, and makes sure now and then that the caller is who it was.
 func (w *lineWriter) lookUp() error {
-	if time.Since(w.beaten) < w.pulse {
-		return nil
+	switch {
+	case time.Since(w.beaten) >= w.pulse:
+		return w.beat()
+	case time.Since(w.trusted) >= w.trust:
+		return w.again()
 	}
-	return w.beat()
+	return nil
+}
+
+// again makes sure that the caller is who it was when the answer began.
+func (w *lineWriter) again() error {
+	w.trusted = time.Now()
+	return w.still()
 }
 
 // beat gives a sign of life, and makes sure that the caller is who it was when the answer began.
 func (w *lineWriter) beat() error {
 	w.beaten = time.Now()
-	if err := w.still(); err != nil {
+	if err := w.again(); err != nil {
 		return err
 	}
 	if w.idle {
@@ -150,7 +160,9 @@ func (w *lineWriter) record(ctx context.Context, s selection, r domain.Record) e
 		return errFull
 	}
 	if e, ok := w.selected(ctx, s, r); ok {
-		return w.write(e)
+		if err := w.write(e); err != nil {
+			return err
+		}
 	}
 	return w.pass()
 }
@@ -207,7 +219,7 @@ func (w *lineWriter) batch(ctx context.Context, s selection, b batch) error {
 		return b.err
 	}
 	w.Arrival = b.records[len(b.records)-1].Position
-	if err := w.still(); err != nil {
+	if err := w.again(); err != nil {
 		return err
 	}
 	for _, r := range b.records {

@@ -12,6 +12,11 @@ const momentHelp = "as 2026-01-31, 2026-01-31T08:30:00Z, or so long ago: 90m, 24
 
 // moment reads a moment: a day or time in UTC, or how long before now it was. Empty stays empty.
 func moment(flag, text string, now time.Time) (string, error) {
+	return readMoment(flag, text, now, -1, momentHelp)
+}
+
+// readMoment reads a moment, where a length of time is that long before now (-1) or after (1).
+func readMoment(flag, text string, now time.Time, direction time.Duration, help string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
@@ -20,10 +25,10 @@ func moment(flag, text string, now time.Time) (string, error) {
 			return at.UTC().Format(time.RFC3339Nano), nil
 		}
 	}
-	if ago, ok := span(text); ok {
-		return now.Add(-ago).UTC().Format(time.RFC3339Nano), nil
+	if length, ok := span(text); ok {
+		return now.Add(direction * length).UTC().Format(time.RFC3339Nano), nil
 	}
-	return "", exitWith(exitUsage, fmt.Errorf("--%s %q is no time: write it %s", flag, text, momentHelp))
+	return "", exitWith(exitUsage, fmt.Errorf("--%s %q is no time: write it %s", flag, text, help))
 }
 
 // span reads a length of time, of days and weeks too.

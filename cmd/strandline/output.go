@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -17,7 +18,7 @@ type output struct {
 
 func (o *output) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.json, "json", false, "print JSON, one object a line")
-	c.Flags().StringVar(&o.only, "only", "", "print only this member of each object, such as id, for use in scripts")
+	c.Flags().StringVar(&o.only, "only", "", "print only this member of each object, such as id or data.id, for use in scripts")
 }
 
 // raw prints an object of the server's in the form that was asked for; false if it is people who ask.
@@ -44,13 +45,13 @@ func (o *output) value(to io.Writer, value any) error {
 
 // member prints one member of an object, texts without their quotes. An object without it leaves nothing.
 func (o *output) member(to io.Writer, object []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(object, &members); err != nil {
-		return notAsExpected(err)
-	}
-	value, ok := members[o.only]
-	if !ok {
-		return nil
+	value := json.RawMessage(object)
+	for name := range strings.SplitSeq(o.only, ".") {
+		var members map[string]json.RawMessage
+		if json.Unmarshal(value, &members) != nil || members[name] == nil {
+			return nil
+		}
+		value = members[name]
 	}
 	var text string
 	if json.Unmarshal(value, &text) != nil {

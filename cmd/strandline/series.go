@@ -25,7 +25,7 @@ type seriesFlags struct {
 }
 
 // aSubject is how an example finds somebody of whom there are readings.
-const aSubject = "$(strandline log find --type observation.recorded --limit 1 --only subject --credential-file data/root-credential.json)"
+const aSubject = "$(strandline log find --type observation.recorded --limit 1 --only subject" + asRoot + ")"
 
 func newSeries(env lookup, io streams) *cobra.Command {
 	var o seriesFlags

@@ -53,6 +53,7 @@ var arrows = map[string][]string{
 	"transport/metrics":              {"transport/rest", "transport/rest/signin"},
 	"transport/tracing":              {"domain/**", "commands", "transport/rest"},
 	"cmd":                            {"domain/**", "commands/**", "readmodels/**", "projections", "transport/**"},
+	"cmd/strandline":                 {"domain/**", "commands/**", "readmodels/**", "projections", "transport/**", "cmd/strandline/backup"},
 }
 
 // homes names the only folders that may import a library of others. A library that is not named here is not used.

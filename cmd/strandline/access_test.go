@@ -2,94 +2,148 @@ package main_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
-// TestKeysAndGrants: a key that was created signs in and sees what was granted to it, until that is withdrawn; revoked, it
-// signs in no more.
-func TestKeysAndGrants(t *testing.T) {
+// bearer asks with an API key and returns the status of the answer.
+func (s *server) bearer(t *testing.T, key, path string) int {
+	t.Helper()
+	status, _ := s.as(t, "", "GET", path, "", "Authorization", "Bearer "+key)
+	return status
+}
+
+// post sends what must answer 201, and reads the answer.
+func (s *server) post(t *testing.T, who, path, body string) (made struct{ ID, Key string }) {
+	t.Helper()
+	status, answer := s.as(t, who, "POST", path, body)
+	if err := json.Unmarshal([]byte(answer), &made); status != 201 || err != nil {
+		t.Fatalf("POST %s %s: %d %s", path, body, status, answer)
+	}
+	return made
+}
+
+// TestKeysAndRoles lets programs and another researcher in and out again, through every door and across kill -9.
+func TestKeysAndRoles(t *testing.T) {
 	s := startNode(t, t.TempDir())
-	made := newStudy(t, s, 2)
-	ask := func(args ...string) string {
-		t.Helper()
-		out, messages, code := command(t, append(args, "--url", s.url)...)
-		if code != 0 {
-			t.Fatalf("%v: exit code %d, %s", args, code, messages)
+	made, other := newStudy(t, s, 2), newStudy(t, s, 1)
+	for key, origin := range map[string]string{"owner@example.org": made.researcher, "guest@example.org": other.researcher} {
+		body := fmt.Sprintf(`{"access_key":%q,"secret_key":"s"}`, key)
+		if status, answer := s.as(t, root, "POST", "/type/"+origin+"/credential", body); status != 200 {
+			t.Fatalf("%d %s", status, answer)
 		}
-		return out
 	}
-	var key struct{ ID, Key, Name string }
-	text := ask("key", "create", "--name", "export \x1b[31m", "--origin", made.participants[0], "--to", "1d", "--json")
-	if err := json.Unmarshal([]byte(text), &key); err != nil || key.ID == "" || key.Key == "" {
-		t.Fatalf("%s: %v", text, err)
+	owner, guest := "owner@example.org:s", "guest@example.org:s"
+	lamp, native := "/study/"+made.id+"/participant", "/strandline/v1/documents/study/"+made.id
+
+	own := s.post(t, owner, "/strandline/v1/api-keys", `{"name":"export"}`)
+	admin := s.post(t, root, "/strandline/v1/api-keys", `{}`)
+	doomed := s.post(t, root, "/strandline/v1/api-keys", fmt.Sprintf(`{"origin":%q}`, made.participants[1]))
+	foreign := s.post(t, guest, "/strandline/v1/api-keys", `{}`)
+	keys := func(when string, want map[string][4]int) {
+		t.Helper()
+		for name, key := range map[string]string{"own": own.Key, "admin": admin.Key, "foreign": foreign.Key, "doomed": doomed.Key} {
+			got := [4]int{s.bearer(t, key, lamp), s.bearer(t, key, native), s.bearer(t, key, "/type/me/parent"), s.bearer(t, key, "/strandline/v1/projections")}
+			if got != want[name] {
+				t.Errorf("%s, the key %s: %v, want %v", when, name, got, want[name])
+			}
+		}
 	}
-	file := filepath.Join(t.TempDir(), "key.json")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	all := map[string][4]int{"own": {200, 200, 200, 403}, "admin": {200, 200, 400, 200}, "foreign": {403, 403, 200, 403}, "doomed": {403, 403, 200, 403}}
+	keys("at first", all)
+	if _, list := s.as(t, root, "GET", "/type/"+made.researcher+"/credential", ""); strings.Count(list, "access_key") != 1 {
+		t.Errorf("the LAMP list of credentials: %s", list)
 	}
-	of := func(participant string) int {
-		_, _, code := command(t, "series", participant, "--url", s.url, "--credential-file", file)
-		return code
+	s.kill()
+	s = startNode(t, s.data)
+	keys("after kill -9", all)
+
+	grant := func(to string) string {
+		return s.post(t, owner, "/strandline/v1/grants", fmt.Sprintf(`{"access_key":"guest@example.org","object":%q,"role":"reader"%s}`, made.id, to)).ID
 	}
-	if own, other := of(made.participants[0]), of(made.participants[1]); own != 0 || other != 4 {
-		t.Errorf("with a key of the first participant: exit codes %d and %d, want 0 and 4", own, other)
+	reads := func(when string, want int) {
+		t.Helper()
+		for _, path := range []string{lamp, native, "/participant/" + made.participants[0] + "/sensor_event", "/strandline/v1/subjects/" + made.participants[0] + "/series"} {
+			if status, _ := s.as(t, guest, "GET", path, ""); status != want {
+				t.Errorf("%s: GET %s: %d, want %d", when, path, status, want)
+			}
+		}
+		if status, _ := s.as(t, guest, "POST", "/participant/"+made.participants[0]+"/sensor_event", reading(1)); status != 403 {
+			t.Errorf("%s a reader writes: %d", when, status)
+		}
 	}
-	grant := strings.TrimSpace(ask("grant", "give", "reader", made.participants[1], "--credential", key.ID, "--only", "id"))
-	if code := of(made.participants[1]); code != 0 {
-		t.Errorf("as a reader of the second: exit code %d", code)
+	reads("before a role", 403)
+	grant(`,"to":"2020-01-01T00:00:00Z"`)
+	reads("with a role that has expired", 403)
+	grant(`,"from":"2100-01-01T00:00:00Z"`)
+	reads("with a role that is to come", 403)
+	end := time.Now().Add(2 * time.Second).UTC()
+	grant(`,"to":"` + end.Format(time.RFC3339Nano) + `"`)
+	reads("with a role for a moment", 200)
+	time.Sleep(time.Until(end.Add(10 * time.Millisecond)))
+	reads("when the moment is over", 403)
+	role := grant("")
+	reads("with a role", 200)
+	s.kill()
+	s = startNode(t, s.data)
+	reads("with a role, after kill -9", 200)
+	if status, answer := s.as(t, owner, "DELETE", "/strandline/v1/grants/"+role, ""); status != 200 {
+		t.Fatalf("withdraw: %d %s", status, answer)
 	}
-	if list := ask("grant", "list"); !strings.Contains(list, grant) || !strings.Contains(list, "reader") || !strings.Contains(list, made.participants[1]) {
-		t.Errorf("grants:\n%s", list)
+	reads("once it is withdrawn", 403)
+
+	if status, answer := s.as(t, owner, "DELETE", "/strandline/v1/api-keys/"+own.ID, ""); status != 200 {
+		t.Fatalf("revoke: %d %s", status, answer)
 	}
-	if list := ask("key", "list"); !strings.Contains(list, key.ID) || strings.ContainsAny(list, "\x1b") || strings.Contains(list, key.Key) {
-		t.Errorf("keys:\n%q", list)
+	if status, answer := s.as(t, root, "DELETE", "/participant/"+made.participants[1], ""); status != 200 {
+		t.Fatalf("remove: %d %s", status, answer)
 	}
-	var list []struct{ ID string }
-	if err := json.Unmarshal([]byte(ask("key", "list", "--json")), &list); err != nil || len(list) != 1 || list[0].ID != key.ID {
-		t.Errorf("keys as JSON: %+v, %v", list, err)
-	}
-	ask("grant", "withdraw", grant)
-	if code := of(made.participants[1]); code != 4 {
-		t.Errorf("as a reader no more: exit code %d, want 4", code)
-	}
-	ask("key", "revoke", key.ID)
-	if _, messages, code := command(t, "series", made.participants[0], "--url", s.url, "--credential-file", file); code != 4 || !strings.Contains(messages, "401") {
-		t.Errorf("with a revoked key: exit code %d, %s", code, messages)
-	}
-	for _, wrong := range [][]string{
-		{"grant", "give", "raeder", "null", "--credential", key.ID}, {"grant", "give", "reader", "null"}, {"grant", "give", "reader"},
-		{"key", "revoke"}, {"key", "create", "--to", "soon"},
-	} {
-		if _, messages, code := command(t, append(wrong, "--url", s.url)...); code != 2 {
-			t.Errorf("%v: exit code %d, %s; want 2", wrong, code, messages)
+	all["own"], all["doomed"] = [4]int{401, 401, 401, 401}, [4]int{401, 401, 401, 401}
+	keys("with the next request", all)
+	s.kill()
+	s = startNode(t, s.data)
+	keys("after another kill -9", all)
+	reads("and the role", 403)
+	for _, secret := range []string{own.Key, admin.Key} {
+		if log := s.log.String(); strings.Contains(log, secret[28:]) {
+			t.Errorf("a key is in the server's log")
 		}
 	}
 }
 
-// TestAudit shows who asked what, and what came of it.
-func TestAudit(t *testing.T) {
+// TestKeysAreOnRecord: what a key does is recorded under its id, as the credential and as the client's key.
+func TestKeysAreOnRecord(t *testing.T) {
 	s := startNode(t, t.TempDir())
 	made := newStudy(t, s, 1)
-	_, _, header, err := s.try(root, "GET", "/participant/"+made.participants[0], "")
-	if err != nil {
-		t.Fatal(err)
+	key := s.post(t, root, "/strandline/v1/api-keys", fmt.Sprintf(`{"origin":%q}`, made.researcher))
+	path := "/participant/" + made.participants[0] + "/sensor_event"
+	if status, answer := s.as(t, "", "POST", path, reading(1), "Authorization", "Bearer "+key.Key); status != 200 {
+		t.Fatalf("%d %s", status, answer)
 	}
-	s.as(t, root, "GET", "/participant/U0000000000", "")
-	out, messages, code := command(t, "audit", "--newest", "--limit", "3", "--url", s.url)
-	rows := strings.Split(strings.TrimSpace(out), "\n")
-	if code != 0 || len(rows) != 4 || !strings.Contains(rows[2], "refused") || !strings.Contains(rows[2], "404") || !strings.Contains(rows[3], "served") ||
-		!strings.Contains(rows[3], "GET /participant/{id}") || !strings.Contains(messages, "there are more than 3") {
-		t.Errorf("exit code %d, %s\n%s", code, messages, out)
+	s.as(t, root, "POST", path, reading(2), "Strandline-Api-Key", key.Key)
+	s.as(t, root, "POST", path, reading(3), "X-API-Key", "somebody's")
+	_, answer := s.as(t, root, "GET", "/strandline/v1/events?type=observation.recorded", "")
+	var page struct {
+		Events []struct {
+			Actor, Credential string
+			APIKey            string `json:"api_key"`
+		}
 	}
-	one, messages, code := command(t, "audit", "--request", header.Get("Strandline-Request"), "--json", "--url", s.url)
-	var record struct{ Object, Outcome string }
-	if err := json.Unmarshal([]byte(one), &record); err != nil || code != 0 || record.Object != made.participants[0] || record.Outcome != "served" {
-		t.Errorf("exit code %d, %s, %v: %s", code, messages, err, one)
+	if err := json.Unmarshal([]byte(answer), &page); err != nil || len(page.Events) != 3 {
+		t.Fatalf("%s, %v", answer, err)
 	}
-	if none, messages, code := command(t, "audit", "--outcome", "refused", "--to", "2020-01-01", "--only", "time", "--url", s.url); code != 0 || none != "" {
-		t.Errorf("before there was anything: exit code %d, %s\n%s", code, messages, none)
+	if e := page.Events[0]; e.Actor != made.researcher || e.Credential != key.ID || e.APIKey != key.ID {
+		t.Errorf("with the key as Bearer: %+v", e)
+	}
+	if e := page.Events[1]; e.Actor != "root" || e.Credential == key.ID || e.APIKey != key.ID {
+		t.Errorf("with the key as the client's: %+v", e)
+	}
+	if e := page.Events[2]; e.Actor != "root" || e.APIKey == "" || e.APIKey == key.ID || strings.Contains(answer, "somebody") {
+		t.Errorf("with a key of others: %+v", e)
+	}
+	if strings.Contains(answer, key.Key[28:]) {
+		t.Error("the key is in the log")
 	}
 }

@@ -13,7 +13,9 @@ import (
 
 	"strandline/domain"
 	"strandline/domain/account"
+	"strandline/domain/apikey"
 	"strandline/domain/attachment"
+	"strandline/domain/grant"
 	"strandline/domain/observation"
 	"strandline/domain/plan"
 	"strandline/domain/registry"
@@ -72,12 +74,12 @@ func (l *simLife) act(name string) *simAction {
 		c.createResearcher, c.createBelow, c.createBelow, c.createBelow, c.rename, c.remove,
 		c.observe, c.observe, c.observe, c.observe, c.retract, c.list, c.list, c.tag, c.tag, c.untag,
 		c.issue, c.issue, c.reissue, c.revoke, c.contest, c.twice, c.again, c.again, c.otherwise,
-		c.guess, c.former, c.missing, c.foreign, c.nonsense, c.tree, c.ahead, c.rebuild, c.options,
+		c.guess, c.former, c.missing, c.foreign, c.nonsense, c.tree, c.ahead, c.rebuild, c.options, c.share, c.share, c.program,
 	}
 	return acts[c.IntN(len(acts))]()
 }
 
-// simRequest is the next one of this client. Now and then somebody hangs up on it.
+// request makes the next request of this client, who hangs up now and then.
 func (c *simClient) request(as *simLogin, method, path, body string, want ...int) *simRequest {
 	c.sent++
 	r := &simRequest{name: fmt.Sprintf("%s.%d", c.name, c.sent), as: as, method: method, path: path, body: body, want: want}
@@ -265,7 +267,11 @@ func (c *simClient) rename() *simAction {
 	}))
 	look := c.request(as, "GET", path, "", 200)
 	look.check = func(answer string) error { return c.sameObjects(answer, []string{o.id + "|" + name}) }
-	return c.does(&simAction{writes: []string{simPlace(o)}}, r, look)
+	a := &simAction{writes: []string{simPlace(o)}}
+	if o.kind == registry.Study {
+		a.writes = append(a.writes, simPlace(o.parent))
+	}
+	return c.does(a, r, look)
 }
 
 // remove takes away an object with all that is below, and nobody below signs in any more.
@@ -587,8 +593,7 @@ func (c *simClient) again() *simAction {
 // otherwise sends another request under a key that has been used: it is told so.
 func (c *simClient) otherwise() *simAction {
 	first := c.earlier(func(d *simDeed, r *simRequest) bool {
-		_, observed := d.events[0:min(1, len(d.events))], true
-		return observed && len(d.events) > 0 && strings.HasSuffix(r.path, "/sensor_event") && r.method == "POST"
+		return len(d.events) > 0 && r.method == "POST" && strings.HasSuffix(r.path, "/sensor_event")
 	})
 	if first == nil {
 		return nil
@@ -601,6 +606,88 @@ func (c *simClient) otherwise() *simAction {
 	r := c.request(first.as, first.method, first.path, simReading{sensor: "other", data: "1"}.String(), 422)
 	r.deed = &simDeed{key: first.deed.key, check: func([]domain.Recorded) error { return errors.New("the key was another's") }}
 	return c.does(&simAction{reads: []string{simPlace(o)}}, r)
+}
+
+// share grants somebody a role on a study that is none of theirs, who reads it then, and withdraws it, upon which they do
+// not any more.
+func (c *simClient) share() *simAction {
+	o, _ := c.any(registry.Study)
+	with := c.login(func(l *simLogin) bool { return !l.may(o) && !l.reads(o) })
+	if with == nil {
+		return nil
+	}
+	give := c.native(c.request(c.root(), "POST", "/strandline/v1/grants",
+		fmt.Sprintf(`{"object":%q,"role":"reader","access_key":%q}`, o.id, with.accessKey), 201),
+		simOne(func(e grant.Given) bool { return e.Object == o.id && e.Role == grant.Reader }))
+	list := func(want int) *simRequest {
+		r := c.request(with, "GET", "/study/"+o.id+"/participant", "", want)
+		r.check = func(answer string) error {
+			return c.sameObjects(answer, simListed(c.world.below(o, registry.Participant)))
+		}
+		return r
+	}
+	before, during, after := list(403), list(200), list(403)
+	a := &simAction{reads: []string{simPlace(o), "login " + simRootKey}, writes: []string{"login " + with.accessKey}}
+	a.do = func() {
+		c.ask(before)
+		if !c.ask(give) {
+			return
+		}
+		c.ask(during)
+		if c.IntN(3) == 0 {
+			return // it stays
+		}
+		take := c.native(c.request(c.root(), "DELETE", "/strandline/v1/grants/"+simMember(give.answer, "id"), "", 200),
+			simOne(func(e grant.Withdrawn) bool { return e.Object == o.id }))
+		if c.ask(take) {
+			c.ask(after)
+		}
+	}
+	return a
+}
+
+// native makes a request of the native API one that changes something.
+func (c *simClient) native(r *simRequest, check func([]domain.Recorded) error) *simRequest {
+	r.deed = &simDeed{check: check}
+	return r
+}
+
+// simMember is a text of an answer that is an object.
+func simMember(answer, name string) string {
+	var all map[string]any
+	_ = json.Unmarshal([]byte(answer), &all) // what is not there is missed soon enough
+	text, _ := all[name].(string)
+	return text
+}
+
+// program signs in with a key that was issued to it, until that is revoked.
+func (c *simClient) program() *simAction {
+	o, ok := c.any(registry.Participant)
+	if !ok {
+		return nil
+	}
+	issue := c.native(c.request(c.root(), "POST", "/strandline/v1/api-keys", fmt.Sprintf(`{"name":"a program","origin":%q}`, o.id), 201),
+		simOne(func(e apikey.Issued) bool { return e.Origin == o.id }))
+	a := &simAction{reads: []string{simPlace(o), "login " + simRootKey}}
+	a.do = func() {
+		if !c.ask(issue) {
+			return
+		}
+		use := func(want ...int) *simRequest {
+			r := c.request(&simLogin{origin: o}, "GET", "/participant/me", "", want...)
+			r.bearer, r.address = simMember(issue.answer, "key"), "10.0.0.2"
+			return r
+		}
+		c.ask(use(200))
+		revoke := c.native(c.request(c.root(), "DELETE", "/strandline/v1/api-keys/"+simMember(issue.answer, "id"), "", 200),
+			simOne(func(e apikey.Revoked) bool { return e.Origin == o.id }))
+		if c.ask(revoke) {
+			late := use(401, 403, 429, 503)
+			late.anybodysSecret = true
+			c.ask(late)
+		}
+	}
+	return a
 }
 
 // guess tries a secret that is wrong, or an access key that nobody has, from an address of its own.
@@ -661,7 +748,7 @@ func (c *simClient) missing() *simAction {
 // foreign asks for what others have: it may not be read nor changed.
 func (c *simClient) foreign() *simAction {
 	o := c.anything()
-	as := c.login(func(l *simLogin) bool { return !l.may(o) })
+	as := c.login(func(l *simLogin) bool { return !l.may(o) && !l.reads(o) })
 	if as == nil {
 		return nil
 	}

@@ -31,6 +31,7 @@ type simRequest struct {
 	name           string    // unlike that of any other; sent as its reason, so that it is found on the record
 	as             *simLogin // nil: nobody
 	secret         string    // that is sent
+	bearer         string    // in place of both
 	address        string
 	method, path   string
 	body, accept   string
@@ -119,6 +120,9 @@ func (r *simRequest) http() (*http.Request, error) {
 	if r.as != nil {
 		out.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(r.as.accessKey+":"+cmp.Or(r.secret, r.as.secret))))
 	}
+	if r.bearer != "" {
+		out.Header.Set("Authorization", "Bearer "+r.bearer)
+	}
 	for name, value := range map[string]string{"Accept": r.accept, "Strandline-Min-Position": r.minimum} {
 		if value != "" {
 			out.Header.Set(name, value)
@@ -139,7 +143,7 @@ func (r *simRequest) take(in *http.Response, body []byte) bool {
 	if at, err := domain.ParsePosition(in.Header.Get("Strandline-Position")); err == nil {
 		r.position = at
 	}
-	return r.status == http.StatusOK || r.status == http.StatusAccepted
+	return r.status == http.StatusOK || r.status == http.StatusCreated || r.status == http.StatusAccepted
 }
 
 // judge compares the answer with what was wanted. In trouble the server may say that it cannot do it now.

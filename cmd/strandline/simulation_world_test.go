@@ -9,6 +9,7 @@ import (
 	"strandline/domain"
 	"strandline/domain/account"
 	"strandline/domain/attachment"
+	"strandline/domain/grant"
 	"strandline/domain/observation"
 	"strandline/domain/plan"
 	"strandline/domain/registry"
@@ -23,6 +24,13 @@ type simWorld struct {
 	opened  map[string]*simLogin // by the id of the credential
 	done    map[string]bool      // plans
 	made    int                  // plans that are not done
+	given   map[string]simGrant
+}
+
+// simGrant is a role that somebody holds on an object.
+type simGrant struct {
+	holder *simLogin
+	on     *simThing
 }
 
 // simThing is an object of the tree.
@@ -53,10 +61,12 @@ type simLogin struct {
 	former    []string
 	origin    *simThing // nil for root
 	revoked   bool
+	roles     map[string]*simThing // by grant
 }
 
 func newSimWorld() *simWorld {
-	return &simWorld{objects: map[string]*simThing{}, logins: map[string]*simLogin{}, opened: map[string]*simLogin{}, done: map[string]bool{}}
+	return &simWorld{objects: map[string]*simThing{}, logins: map[string]*simLogin{}, opened: map[string]*simLogin{}, done: map[string]bool{},
+		given: map[string]simGrant{}}
 }
 
 // apply takes in an event. Secrets stand in no event: they are those of the request that led to it.
@@ -79,6 +89,14 @@ func (w *simWorld) apply(r domain.Recorded, secret string) error {
 		return w.change(e, secret)
 	case account.Revoked:
 		w.opened[e.ID].revoked = true
+	case grant.Given:
+		g := simGrant{w.opened[e.Credential], w.objects[e.Object]}
+		if g.holder == nil || g.on == nil {
+			return fmt.Errorf("a role was granted to %s on %s, one of which is not there", e.Credential, e.Object)
+		}
+		w.given[e.ID], g.holder.roles[e.ID] = g, g.on
+	case grant.Withdrawn:
+		delete(w.given[e.ID].holder.roles, e.ID)
 	case attachment.Set:
 		return w.with(e.Owner, func(o *simThing) { o.tags[e.Key] = string(e.Value) })
 	case attachment.Cleared:
@@ -131,7 +149,7 @@ func (w *simWorld) issue(e account.Issued, secret string) error {
 	if held := w.logins[e.AccessKey]; held != nil && w.signsIn(held) {
 		return fmt.Errorf("the access key %s was given twice", e.AccessKey)
 	}
-	l := &simLogin{accessKey: e.AccessKey, secret: secret, origin: w.objects[e.Origin]}
+	l := &simLogin{accessKey: e.AccessKey, secret: secret, origin: w.objects[e.Origin], roles: map[string]*simThing{}}
 	if held := w.logins[e.AccessKey]; held != nil {
 		l.former = append(held.former, held.secret)
 	}
@@ -221,6 +239,16 @@ func (o *simThing) in(above *simThing) bool {
 
 // may tells whether a login may do what self and parent may, which is nearly everything.
 func (l *simLogin) may(o *simThing) bool { return l.origin == nil || o != nil && o.in(l.origin) }
+
+// reads tells whether a login holds a role on o or above it.
+func (l *simLogin) reads(o *simThing) bool {
+	for _, on := range l.roles {
+		if o.in(on) {
+			return true
+		}
+	}
+	return false
+}
 
 // study is the study that an object is in.
 func (o *simThing) study() *simThing {

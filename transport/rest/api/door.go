@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,6 +139,7 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 		return rest.Answer{}, err
 	}
 	c.Meta.Details.Route = found.path
+	c.Meta.Details.Status = cmp.Or(found.operation.status, http.StatusOK) // as a command's events have it, which come before the answer
 	if !found.open() || c.Request().Header.Get("Authorization") != "" {
 		if err := d.SignIn.Authenticate(c); err != nil {
 			return rest.Answer{}, err

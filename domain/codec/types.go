@@ -55,6 +55,7 @@ var types = byName(slices.Concat(registryTypes(), []Type{
 	asJSON(sampleDone, "{actor} finished plan {id}"),
 	asJSON(sampleParked, "{actor} set {positions} aside from projection {projection}"),
 	asJSON(sampleDiscarded, "{actor} discarded {positions} from projection {projection}"),
+	asJSON(sampleRebuilt, "{actor} had projection {projection} built again"),
 	asJSON(sampleRetried, "{actor} had {positions} tried again by projection {projection}"),
 }))
 

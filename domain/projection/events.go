@@ -24,21 +24,30 @@ type Retried struct {
 	Positions  []domain.Position `json:"positions"` // ascending
 }
 
+// Rebuilt says that a projection was made again from the start of the log. Type "projection.rebuilt".
+type Rebuilt struct {
+	Projection string `json:"projection"`
+}
+
+func (Rebuilt) EventType() string   { return "projection.rebuilt" }
 func (Parked) EventType() string    { return "projection.parked" }
 func (Discarded) EventType() string { return "projection.discarded" }
 func (Retried) EventType() string   { return "projection.retried" }
 
-// Park sets events aside, Discard leaves them out for good, Retry applies them again. Whether there are such events the
+// Park sets events aside, Discard leaves them out for good, Retry applies them again, Rebuild applies all again. Whether there are such events the
 // caller has found out; a projection is named by this program and never by a client.
 type (
 	Park    Parked
 	Discard Discarded
 	Retry   Retried
+	Rebuild Rebuilt
 )
 
 func (c Park) Stream() string       { return Stream(c.Projection) }
 func (c Discard) Stream() string    { return Stream(c.Projection) }
 func (c Retry) Stream() string      { return Stream(c.Projection) }
+func (c Rebuild) Stream() string    { return Stream(c.Projection) }
+func (Rebuild) CommandName() string { return "projection.rebuild" }
 func (Park) CommandName() string    { return "projection.park" }
 func (Discard) CommandName() string { return "projection.discard" }
 func (Retry) CommandName() string   { return "projection.retry" }

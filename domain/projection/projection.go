@@ -78,6 +78,8 @@ func Decide(s State, c domain.Command) ([]domain.Event, error) {
 		return discard(s, c)
 	case Retry:
 		return retry(c)
+	case Rebuild:
+		return rebuild(c)
 	}
 	return nil, fmt.Errorf("%w: a projection cannot %T", domain.ErrInvalid, c)
 }
@@ -111,6 +113,14 @@ func retry(c Retry) ([]domain.Event, error) {
 		return nil, err
 	}
 	return []domain.Event{Retried(c)}, nil
+}
+
+// rebuild is something done too.
+func rebuild(c Rebuild) ([]domain.Event, error) {
+	if c.Projection == "" {
+		return nil, fmt.Errorf("%w: name a projection", domain.ErrInvalid)
+	}
+	return []domain.Event{Rebuilt(c)}, nil
 }
 
 func check(projection string, positions []domain.Position) error {

@@ -55,6 +55,9 @@ func TestDecide(t *testing.T) {
 		{"retries what is out", []domain.Event{parked, discarded}, projection.Retry(retried), []domain.Event{retried}, nil},
 		{"retries what could not be applied", nil, projection.Retry(retried), []domain.Event{retried}, nil},
 		{"retries once more", []domain.Event{retried}, projection.Retry(retried), []domain.Event{retried}, nil},
+		{"rebuilds", nil, projection.Rebuild{Projection: name}, []domain.Event{projection.Rebuilt{Projection: name}}, nil},
+		{"rebuilds once more", []domain.Event{projection.Rebuilt{Projection: name}}, projection.Rebuild{Projection: name}, []domain.Event{projection.Rebuilt{Projection: name}}, nil},
+		{"rebuilds nobody", nil, projection.Rebuild{}, nil, domain.ErrInvalid},
 		{"retries the beginning", nil, projection.Retry{Projection: name, Positions: positions(0)}, nil, domain.ErrInvalid},
 		{"retries very many", nil, projection.Retry{Projection: name, Positions: make([]domain.Position, projection.MaxPositions+1)}, nil, domain.ErrInvalid},
 	} {

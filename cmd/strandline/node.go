@@ -85,7 +85,7 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 		rest.WithObserver(n.metrics), rest.WithAPIKeys(checker.KnownKey))...)
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
-		Projections: &rebuilder{node: n, log: log, begin: begin, under: map[string]api.Progress{}},
+		Projections: newRebuilder(n, log, begin),
 		Audit:       audit.New(n.audit), Series: series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
 		Backups: &backups{storage: n.storage, dir: dir, log: log},
 	})
@@ -150,65 +150,4 @@ func (n *node) close() error {
 	n.stop()
 	n.running.Wait()
 	return n.storage.close()
-}
-
-// rebuilder is the projections as the native API asks for them.
-type rebuilder struct {
-	node  *node
-	log   *slog.Logger
-	begin func(work func(context.Context)) // runs work beside requests, until the node stops
-
-	mu    sync.Mutex
-	under map[string]api.Progress // projections that are being rebuilt
-}
-
-// Status implements api.Projections.
-func (b *rebuilder) Status(ctx context.Context) ([]api.Projection, error) {
-	all, err := b.node.runner.Status(ctx, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := make([]api.Projection, 0, len(all))
-	for _, s := range all {
-		p := api.Projection{
-			Name: s.Name, Version: s.Version, Checkpoint: s.Checkpoint, LagEvents: s.Behind,
-			LagSeconds: s.Lag.Seconds(), Parked: s.Parked, Stalled: s.Stalled,
-		}
-		if progress, ok := b.under[s.Name]; ok {
-			p.Rebuilding = &progress
-		}
-		list = append(list, p)
-	}
-	return list, nil
-}
-
-// Rebuild implements api.Projections.
-func (b *rebuilder) Rebuild(name string) error {
-	if _, err := b.node.model(name); err != nil {
-		return fmt.Errorf("%w: %s", domain.ErrNotFound, err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, busy := b.under[name]; busy {
-		return fmt.Errorf("%w: %s is being rebuilt already", domain.ErrRejected, name)
-	}
-	b.under[name] = api.Progress{}
-	b.begin(func(ctx context.Context) { b.rebuild(ctx, name) })
-	return nil
-}
-
-func (b *rebuilder) rebuild(ctx context.Context, name string) {
-	err := b.node.runner.Rebuild(ctx, name, func(p projections.Progress) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.under[name] = api.Progress{Checkpoint: p.At, Share: p.Share, Remaining: p.Remaining.Seconds()}
-	})
-	if err != nil && ctx.Err() == nil {
-		b.log.Error("a projection could not be rebuilt", "projection", name, "error", err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.under, name)
 }

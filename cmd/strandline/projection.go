@@ -275,9 +275,13 @@ func dump(ctx context.Context, data, name, at string, io streams) (err error) {
 	if err != nil {
 		return err
 	}
+	decided, err := s.decided(ctx, name, goal)
+	if err != nil {
+		return err
+	}
 	watch := newProgress(io.err, "dump "+name)
 	defer watch.done()
-	return projections.Dump(ctx, watchedFeed{s.log, watch, goal}, s.decode, model, goal, io.out)
+	return projections.Dump(ctx, watchedFeed{s.log, watch, goal}, s.decode, model, goal, io.out, decided.LeftOut()...)
 }
 
 // position reads a position; empty is the end of the log, beyond which there is none.

@@ -153,14 +153,26 @@ func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return unusable(err)
 	}
+	leftOut := func(name string) (out []domain.Position, err error) {
+		decided, err := s.decided(context.Background(), name, domain.Position{})
+		return decided.LeftOut(), err
+	}
+	out, err := leftOut(directory.Name)
+	if err != nil {
+		return err
+	}
 	var inMemory projections.Model
-	s.directory, inMemory = projections.Directory(dir, generation, log)
+	s.directory, inMemory = projections.Directory(dir, generation, log, out...)
 	s.models = append(s.models, inMemory)
 	for _, table := range []struct {
 		projection projections.Projection
 		db         **readmodels.DB
 	}{{projections.Documents(), &s.documents}, {projections.Series(), &s.series}, {projections.Audit(), &s.audit}} {
-		db, err := readmodels.Open(dir, table.projection.Schema, generation, readmodels.WithLogger(log))
+		out, err := leftOut(table.projection.Schema.Name)
+		if err != nil {
+			return err
+		}
+		db, err := readmodels.Open(dir, table.projection.Schema, generation, readmodels.LeavingOut(out), readmodels.WithLogger(log))
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ import (
 
 // world is everything around the dialect. Root may open everything, anna what is about her, nobody else anything.
 type world struct {
-	*commands.Bus // nil: no test of this world gives commands
+	*commands.Bus // nil: commands are only written down
 	*memory.Store
 	codec *codec.Codec
 	url   string
@@ -45,6 +45,8 @@ type world struct {
 	shut      bool   // anna may open nothing any more
 	decoding  func() // called before each decoding, unless it is nil
 	rebuilt   []string
+	parked    []api.Parked
+	done      []domain.Command
 	recorded  []domain.Event
 	positions []domain.Position
 	now       time.Time // of the store
@@ -131,6 +133,18 @@ func (w *world) Hash(string, string) [32]byte                { return [32]byte{}
 
 func (w *world) Status(context.Context) ([]api.Projection, error) {
 	return []api.Projection{{Name: "series", Version: 2, Checkpoint: domain.Position{Commit: 7, Prepare: 7}, LagEvents: 3}}, nil
+}
+
+func (w *world) Parked(_ context.Context, name string) ([]api.Parked, error) {
+	if name != "series" {
+		return nil, fmt.Errorf("%w: projection %q", domain.ErrNotFound, name)
+	}
+	return w.parked, nil
+}
+
+func (w *world) Do(_ context.Context, _ commands.Permit, _ commands.Meta, cmd domain.Command) (commands.Receipt, error) {
+	w.done = append(w.done, cmd)
+	return commands.Receipt{Changed: true, Position: domain.Position{Commit: 9, Prepare: 9}}, nil
 }
 
 func (w *world) Rebuild(name string) error {

@@ -54,8 +54,11 @@ type SignIn interface {
 type Projections interface {
 	// Status tells how far each projection is, ordered by name.
 	Status(ctx context.Context) ([]Projection, error)
-	// Rebuild begins to make a projection again, beside the one that serves. Unknown names are domain.ErrNotFound; one
-	// that is being rebuilt already is domain.ErrRejected.
+	// Parked lists the events that a projection does not hold, in their order. An unknown name is domain.ErrNotFound.
+	Parked(ctx context.Context, name string) ([]Parked, error)
+	// Rebuild begins to make a projection again, beside the one that serves, without what has been decided to be left out.
+	// An unknown name is domain.ErrNotFound. One that is being rebuilt already is domain.ErrRejected, and is rebuilt once
+	// more afterwards.
 	Rebuild(name string) error
 }
 

@@ -219,7 +219,12 @@ func TestPagesOfSeriesAreWholeWhileOthersWrite(t *testing.T) {
 		w.observe(rapid.SampledFrom([]string{observation.LAMPSensor, observation.LAMPActivity}).Draw(t, "channel"), items...)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		record(t)
+		for _, channel := range []string{observation.LAMPSensor, observation.LAMPActivity} {
+			w.do(observation.Retract{Subject: participantID, Channel: channel})
+		}
+		for range rapid.IntRange(1, 8).Draw(t, "events") {
+			record(t)
+		}
 		query := rapid.SampledFrom([]string{"", "name=a", "name=" + url.QueryEscape("é\x01") + "&name=b", "from=-2&to=2", "window=2ms", "window=3ms&name=a"}).Draw(t, "query")
 		before, windows := w.walk(query, 1000, nothing)
 		size := rapid.IntRange(1, 20).Draw(t, "size")

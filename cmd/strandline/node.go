@@ -34,6 +34,7 @@ type node struct {
 	operators paths // what operators ask for, who are not on the record
 	fresh     bool  // the data folder was empty
 	root      credential
+	presence  *presence
 
 	pipeline *rest.Pipeline
 	stop     context.CancelFunc // of the runner and of rebuilds
@@ -43,7 +44,7 @@ type node struct {
 // startNode brings a data folder to life: it is ready to serve when it returns.
 func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slog.Logger) (*node, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &node{storage: s, stop: stop}
+	n := &node{storage: s, stop: stop, presence: newPresence(s.clock)}
 	n.runner = projections.New(s.log, s.decode, s.models, s.runnerOptions(projections.WithLogger(part(log, "projections")))...)
 	n.running.Go(func() {
 		if err := n.runner.Run(running); err != nil {
@@ -85,8 +86,8 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 		rest.WithObserver(n.metrics), rest.WithAPIKeys(checker.KnownKey))...)
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
-		Projections: newRebuilder(n, log, begin),
-		Audit:       audit.New(n.audit), Series: series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
+		Projections: newRebuilder(n, log, begin), Services: n.presence.services,
+		Audit: audit.New(n.audit), Series: series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
 		Backups: &backups{storage: n.storage, dir: dir, log: log},
 	})
 	clients := lamp.New(lamp.Parts{

@@ -245,6 +245,7 @@ func (all sockets) close() {
 
 // serve answers requests until ctx ends or the event store fails.
 func (o *serve) serve(ctx context.Context, n *node, all sockets, io streams, log *slog.Logger) error {
+	n.presence.at(all.urls())
 	clients, ended := newConnections(roomForConnections()), make(chan error, len(all))
 	for _, s := range all {
 		go func() { ended <- s.serve(n, clients) }()

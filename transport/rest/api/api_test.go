@@ -76,7 +76,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{codec: codec.New(seals{}, seals{}, nil, nil), now: noon}
 	w.Store = memory.New(memory.WithGaps(7), memory.WithClock(func() time.Time { return w.now }))
 	w.records = openAudit(t)
-	w.door = api.New(api.Parts{Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w, Audit: audit.New(w.records), Backups: &vault{}})
+	w.door = api.New(api.Parts{Services: services, Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w, Audit: audit.New(w.records), Backups: &vault{}})
 	server := httptest.NewServer(rest.NewPipeline(w, w.Store, w, w).Handler(w.door))
 	t.Cleanup(server.Close)
 	t.Cleanup(w.door.Stop)
@@ -310,6 +310,23 @@ func TestRefusals(t *testing.T) {
 	}
 	if len(w.rebuilt) != 0 {
 		t.Errorf("rebuilt %v on behalf of nobody", w.rebuilt)
+	}
+}
+
+func services() []api.Service {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	return []api.Service{{ID: "i", Name: "n", Roles: []string{"api"}, Version: "v", Addresses: []string{"http://a"}, Started: at, Heartbeat: at}}
+}
+
+// TestServices lists the processes, for root alone.
+func TestServices(t *testing.T) {
+	w := newWorld(t)
+	const want = `{"services":[{"id":"i","name":"n","roles":["api"],"version":"v","addresses":["http://a"],"started":"2026-03-01T12:00:00Z","heartbeat":"2026-03-01T12:00:00Z"}]}`
+	if status, body := w.ask(t, "GET", "/services", "root"); status != 200 || body != want {
+		t.Errorf("services: %d %s", status, body)
+	}
+	if status, _ := w.ask(t, "GET", "/services", "anna"); status != 403 {
+		t.Errorf("services for anna: %d", status)
 	}
 }
 

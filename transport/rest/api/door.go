@@ -73,6 +73,7 @@ type Parts struct {
 	Series      Series
 	Documents   *documents.Store
 	Directory   *directory.Directory
+	Services    func() []Service // that make up the installation
 	Keys        rest.Hasher
 	Backups     Backups
 }

@@ -101,7 +101,7 @@ type backup struct {
 type piece struct {
 	*segment
 	size int64
-	last bool // it is always copied, never linked, since whoever opens the copy writes to it
+	last bool // it is never linked, since it will grow
 }
 
 func (b *backup) run(ctx context.Context) error {
@@ -167,17 +167,59 @@ func (b *backup) bring(ctx context.Context, p piece) error {
 	if err != nil {
 		return err
 	}
-	if known, ok := b.known[p.name()]; ok && there && known.Size == p.size && !p.last {
+	known := b.known[p.name()]
+	if there && known.Size == p.size && !p.last {
 		b.advance(p.size)
 		b.made.Segments = append(b.made.Segments, known)
 		return nil
 	}
-	sum, err := b.copy(ctx, p, there && !p.last)
+	sum, done, err := b.extend(ctx, p, known.Size)
+	if err == nil && !done {
+		sum, err = b.copy(ctx, p, there && !p.last)
+	}
 	if err != nil {
 		return err
 	}
 	b.made.Segments = append(b.made.Segments, CopiedFile{p.name(), p.size, sum})
 	return b.check(p)
+}
+
+// extend adds to a segment in dest what has been written since an earlier backup, which had its first size bytes, and
+// returns the checksum of the whole; false if what is there is not the beginning of the segment. The bytes of the earlier
+// backup are not touched. What has grown since was no link: those are full.
+func (b *backup) extend(ctx context.Context, p piece, size int64) (sum string, done bool, err error) {
+	if there, err := hasAtLeast(b.dest, p.name(), size); size == 0 || size > p.size || !there || err != nil {
+		return "", false, err
+	}
+	f, err := b.segments.acquire(p.segment)
+	if err != nil {
+		return "", false, err
+	}
+	defer b.segments.release(p.segment)
+	to, err := b.dest.Open(p.name(), false)
+	if err != nil {
+		return "", false, err
+	}
+	defer to.Close()
+	err = pieceByPiece(ctx, f, size, p.size, func(at int64, bytes []byte) error {
+		_, err := to.WriteAt(bytes, at)
+		return err
+	})
+	if err == nil && p.size > size {
+		err = to.Sync()
+	}
+	if err != nil {
+		return "", false, err
+	}
+	if sum, err = sumOf(ctx, f, p.size); err != nil {
+		return "", false, err
+	}
+	if same, err := b.holds(ctx, p, sum); !same || err != nil {
+		return "", false, err
+	}
+	b.made.Written += p.size - size
+	b.advance(p.size)
+	return sum, true, nil
 }
 
 // copy copies or links a segment, unless what is there already turns out to be the same, and returns its checksum.
@@ -256,14 +298,14 @@ func hasAtLeast(sys files.System, name string, size int64) (bool, error) {
 // sumOf is the checksum of the first size bytes of a file.
 func sumOf(ctx context.Context, f files.File, size int64) (string, error) {
 	h := sha256.New()
-	err := pieceByPiece(ctx, f, size, func(_ int64, b []byte) error { h.Write(b); return nil })
+	err := pieceByPiece(ctx, f, 0, size, func(_ int64, b []byte) error { h.Write(b); return nil })
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// pieceByPiece reads the first size bytes of a file.
-func pieceByPiece(ctx context.Context, f files.File, size int64, visit func(at int64, b []byte) error) error {
-	buf := make([]byte, min(windowSize, size))
-	for at := int64(0); at < size; at += windowSize {
+// pieceByPiece reads the bytes of a file from one offset to another.
+func pieceByPiece(ctx context.Context, f files.File, from, size int64, visit func(at int64, b []byte) error) error {
+	buf := make([]byte, min(windowSize, size-from))
+	for at := from; at < size; at += windowSize {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -289,7 +331,7 @@ func copyTo(ctx context.Context, from files.File, size int64, dest files.System,
 	}
 	defer to.Close()
 	h := sha256.New()
-	err = pieceByPiece(ctx, from, size, func(at int64, b []byte) error {
+	err = pieceByPiece(ctx, from, 0, size, func(at int64, b []byte) error {
 		h.Write(b)
 		if _, err := to.WriteAt(b, at); err != nil {
 			return err

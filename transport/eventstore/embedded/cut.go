@@ -131,7 +131,7 @@ func (c *cutter) shorten(ctx context.Context, g *segment) error {
 		return err
 	}
 	defer to.Close()
-	err = pieceByPiece(ctx, f, c.damage.Byte, func(at int64, b []byte) error {
+	err = pieceByPiece(ctx, f, 0, c.damage.Byte, func(at int64, b []byte) error {
 		_, err := to.WriteAt(b, at)
 		return err
 	})

@@ -70,6 +70,7 @@ func table() []route {
 		grantRoutes(),
 		keyRoutes(),
 		projectionRoutes(),
+		serviceRoutes(),
 		backupRoutes(),
 		docsRoutes(),
 		aboutRoutes(),

@@ -27,10 +27,8 @@ const (
 func TestDrillOverload(t *testing.T) {
 	s := startNode(t, t.TempDir())
 	made := newStudy(t, s, 2)
-	for n := range 5 { // so that what slow readers ask for is larger than what the system takes for them
-		s.as(t, root, "POST", "/participant/"+made.participants[1]+"/sensor_event",
-			fmt.Sprintf(`{"timestamp":%d,"sensor":"lamp.large","data":%q}`, n, strings.Repeat("x", 1<<20)))
-	}
+	s.as(t, root, "POST", "/participant/"+made.participants[1]+"/sensor_event", // which slow readers ask for
+		fmt.Sprintf(`{"timestamp":1,"sensor":"lamp.large","data":%q}`, strings.Repeat("x", 1<<20)))
 	h := &healthy{server: s, path: "/participant/" + made.participants[0] + "/sensor_event"}
 	h.watch(t, time.Second) // so that nothing is for the first time
 	for name, lean := range map[string]func(*attackers){
@@ -96,7 +94,7 @@ func at99(latencies []time.Duration) time.Duration {
 
 // bears leans on the server and looks at what comes of it.
 func (h *healthy) bears(t *testing.T, lean func(*attackers)) {
-	span := time.Duration(pick(3, 15)) * time.Second
+	span := time.Duration(pick(2, 15)) * time.Second
 	before := h.watch(t, span)
 	files, goroutines := openFiles(t, h.cmd.Process.Pid), h.metric(t, "go_goroutines")
 	a := &attackers{server: h.server, stop: make(chan struct{})}
@@ -145,27 +143,27 @@ func (a *attackers) tally() string {
 	return fmt.Sprintf("%d connections opened, %d MB sent, %d answered, %d cut off", a.open.Load(), a.sent.Load()/1e6, a.answered.Load(), a.cut.Load())
 }
 
-// each runs work on as many connections, which are opened over a second or so, and waits until they are.
-func (a *attackers) each(connections int, work func(n int, c net.Conn)) {
-	var opened sync.WaitGroup
-	places := make(chan struct{}, 64)
+// each runs work on as many connections, some at a time of which begin, and waits until all have begun.
+func (a *attackers) each(connections int, work func(n int, c net.Conn, begun func())) {
+	var all sync.WaitGroup
+	places := make(chan struct{}, 16)
 	for n := range connections {
-		opened.Add(1)
+		all.Add(1)
 		a.group.Go(func() {
 			places <- struct{}{}
+			begun := sync.OnceFunc(func() { <-places; all.Done() })
+			defer begun()
 			c, err := net.DialTimeout("tcp", strings.TrimPrefix(a.url, "http://"), 10*time.Second)
-			<-places
-			opened.Done()
 			if err != nil {
 				a.cut.Add(1)
 				return
 			}
 			defer c.Close()
 			a.open.Add(1)
-			work(n, c)
+			work(n, c, begun)
 		})
 	}
-	opened.Wait()
+	all.Wait()
 }
 
 // trickle writes one byte a second of text until it is told to stop or is cut off.
@@ -186,7 +184,10 @@ func (a *attackers) trickle(c net.Conn, text string) {
 // slowly has clients of three kinds, a third each: slow in their headers, in a body, in reading what they asked for.
 func (a *attackers) slowly(participant string, clients int) {
 	events := "/participant/" + participant + "/sensor_event"
-	a.each(clients, func(n int, c net.Conn) {
+	a.each(clients, func(n int, c net.Conn, begun func()) {
+		if n%3 != 2 {
+			begun()
+		}
 		switch n % 3 {
 		case 0:
 			a.trickle(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "+strings.Repeat("x", 1000))
@@ -196,6 +197,8 @@ func (a *attackers) slowly(participant string, clients int) {
 		case 2:
 			_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 			fmt.Fprintf(c, "GET %s?limit=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n", events, root)
+			_, _ = c.Read(make([]byte, 1))
+			begun()
 			for one := make([]byte, 1); ; {
 				select {
 				case <-a.stop:
@@ -215,7 +218,8 @@ func (a *attackers) slowly(participant string, clients int) {
 func (a *attackers) largely(participant string, clients, size int) {
 	head := fmt.Sprintf("POST /participant/%s/sensor_event HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n", participant, root, size)
 	part := []byte(strings.Repeat(" ", 1<<20))
-	a.each(clients, func(_ int, c net.Conn) {
+	a.each(clients, func(_ int, c net.Conn, begun func()) {
+		begun()
 		for {
 			if !a.large(c, head, part, size) {
 				return
@@ -262,7 +266,8 @@ func (a *attackers) large(c net.Conn, head string, part []byte, size int) bool {
 
 // manyConnections opens connections and says nothing, or asks once without a credential.Whoever is cut off comes again.
 func (a *attackers) manyConnections(connections int) {
-	a.each(connections, func(n int, c net.Conn) {
+	a.each(connections, func(n int, c net.Conn, begun func()) {
+		begun()
 		if n%2 == 0 {
 			fmt.Fprint(c, "GET /researcher HTTP/1.1\r\nHost: x\r\n\r\n")
 		}

@@ -6,16 +6,19 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
 
 // Sizes of buffers: what a read starts with, what is a small body, whose buffer is kept for the next one, and up to what
-// size that of an answer is.
+// size that of an answer is. Further what is a heavy body, and how much is read at once.
 const (
 	firstRead  = 4 << 10
 	smallBody  = 64 << 10
 	keptBuffer = 256 << 10
+	heavyBody  = 1 << 20   // from where on the work that a body makes is felt by others
+	mostRead   = 256 << 10 // at once, so that others get their turn
 )
 
 // reader reads bodies into memory: bounded one by one and together, and not for ever. Small bodies, and the beginnings of
@@ -28,6 +31,7 @@ type reader struct {
 	grace time.Duration // time that a body of any size has
 	small *budget       // for bodies up to smallBody
 	large *budget       // for others
+	heavy *budget       // bodies from heavyBody on that are worked on at once
 	pool  sync.Pool     // of *[]byte
 }
 
@@ -37,6 +41,7 @@ type held struct {
 	buffer *[]byte
 	small  int64 // bytes claimed
 	large  int64
+	heavy  int64 // 1 while it may be worked on
 }
 
 func (h *held) release() {
@@ -45,6 +50,7 @@ func (h *held) release() {
 	}
 	h.from.small.put(h.small)
 	h.from.large.put(h.large)
+	h.from.heavy.put(h.heavy)
 	if cap(*h.buffer) <= smallBody {
 		h.from.pool.Put(h.buffer)
 	}
@@ -65,8 +71,18 @@ func (b *reader) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		_ = control.SetReadDeadline(start.Add(b.grace + time.Duration(size/b.least)*time.Second))
 	})
 	_ = control.SetReadDeadline(time.Time{})
-	return body, err
+	if err != nil || h.large < heavyBody {
+		return body, err
+	}
+	if err := b.heavy.take(ctx, 1); err != nil {
+		return nil, err
+	}
+	h.heavy = 1
+	return body, nil
 }
+
+// heavyAtOnce is how many heavy bodies are worked on at once: half of the processors are left to others.
+func heavyAtOnce() int64 { return int64(max(1, runtime.GOMAXPROCS(0)/2)) }
 
 func (b *reader) borrow() *[]byte {
 	if buffer, ok := b.pool.Get().(*[]byte); ok {
@@ -83,7 +99,7 @@ func (b *reader) fill(ctx context.Context, r *http.Request, h *held, grown func(
 		if err := b.claim(ctx, h, int64(cap(buffer)), r.ContentLength); err != nil {
 			return nil, err
 		}
-		n, err := r.Body.Read(buffer[len(buffer):cap(buffer)])
+		n, err := r.Body.Read(buffer[len(buffer):min(cap(buffer), len(buffer)+mostRead)])
 		buffer = buffer[:len(buffer)+n]
 		*h.buffer = buffer
 		if size := int64(len(buffer)); size >= 2*told {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -316,6 +317,43 @@ func TestInFlight(t *testing.T) {
 	all.Wait()
 	if got := send(); got.Code != 200 {
 		t.Errorf("afterwards: %d %s", got.Code, got.Body)
+	}
+}
+
+// TestHeavyBodies works on so many heavy bodies at once that others get their turn.
+func TestHeavyBodies(t *testing.T) {
+	size, atOnce := 2<<20, max(1, runtime.GOMAXPROCS(0)/2)
+	inside, leave := make(chan struct{}, atOnce+2), make(chan struct{})
+	w := &world{T: t, answer: func(c *rest.Call) (rest.Answer, error) {
+		if _, err := c.Body(); err != nil {
+			return rest.Answer{}, err
+		}
+		inside <- struct{}{}
+		<-leave
+		return rest.Answer{Status: 200}, nil
+	}}
+	h := w.handler(rest.WithInFlight(256<<20, 50*time.Millisecond))
+	send := func() int {
+		got := httptest.NewRecorder()
+		h.ServeHTTP(got, httptest.NewRequest("POST", "/", bytes.NewReader(make([]byte, size))))
+		return got.Code
+	}
+	var all sync.WaitGroup
+	for range atOnce {
+		all.Go(func() {
+			if status := send(); status != 200 {
+				t.Errorf("a heavy body: %d", status)
+			}
+		})
+		<-inside
+	}
+	if status := send(); status != 400 {
+		t.Errorf("one too many: %d, want it turned away", status)
+	}
+	close(leave)
+	all.Wait()
+	if status := send(); status != 200 {
+		t.Errorf("afterwards: %d", status)
 	}
 }
 

@@ -22,7 +22,7 @@ var seedFlag = flag.String("seed", os.Getenv("STRANDLINE_SEED"), "the seed of th
 // what was not is there wholly or not at all, every answered request is on the record once, and the read models are those
 // that the log gives.
 func TestSimulation(t *testing.T) {
-	first, lives := uint64(1), uint64(16)
+	first, lives := uint64(1), uint64(12)
 	if os.Getenv("STRANDLINE_DRILL") == "long" {
 		lives = 300
 	}
@@ -73,7 +73,11 @@ func simulate(t *testing.T, seed uint64) (l *simLife) {
 // requests, whose clock belongs to the process, and who comes first of goroutines that wake at the same instant of simulated
 // time, which one processor and syncs of unlike lengths all but exclude.
 func TestSimulationIsDeterministic(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(2)
+	if os.Getenv("STRANDLINE_DRILL") == "long" {
+		seeds = 20
+	}
+	for seed := range seeds {
 		var lives [2][]string
 		for i := range lives {
 			t.Run(fmt.Sprint(seed, i), func(t *testing.T) { lives[i] = simulate(t, seed).trace })

@@ -42,6 +42,7 @@ func (m *memory) Version() int                { return directory.Version }
 func (m *memory) Checkpoint() domain.Position { return m.directory.Checkpoint() }
 func (m *memory) Stalled() error              { return m.directory.Stalled() }
 func (m *memory) stall(reason error)          { m.directory.Stall(reason) }
+func (m *memory) open(context.Context) error  { return nil }
 func (m *memory) close() error                { return m.tidy() }
 
 func (m *memory) LeftOut() []domain.Position {

@@ -9,7 +9,7 @@ import (
 	"strandline/readmodels"
 )
 
-// Model is a read model with the projection that fills it: of Table or of Memory.
+// Model is a read model with the projection that fills it: of Table, Directory or Elsewhere.
 type Model interface {
 	// Name is the projection's name, and Version that of what it keeps.
 	Name() string
@@ -27,6 +27,8 @@ type Model interface {
 	LeftOut() []domain.Position
 
 	applier
+	// open makes it ready to be applied to, and finds out its checkpoint. It is called before each try.
+	open(ctx context.Context) error
 	stall(reason error)
 	// renew begins anew after damage.
 	renew(log *slog.Logger) error

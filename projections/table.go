@@ -27,6 +27,7 @@ func (t *table) Version() int                { return t.projection.Schema.Versio
 func (t *table) Checkpoint() domain.Position { return t.db.Checkpoint() }
 func (t *table) Stalled() error              { return t.db.Stalled() }
 func (t *table) stall(reason error)          { t.db.Stall(reason) }
+func (t *table) open(context.Context) error  { return nil }
 func (t *table) close() error                { return t.db.Close() }
 
 func (t *table) LeftOut() []domain.Position { return t.db.LeftOut() }

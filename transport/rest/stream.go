@@ -25,7 +25,17 @@ func (s *Stream) Flush() error {
 	if err := s.body.Flush(); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	return s.inTime(s.control.Flush)
+}
+
+// inTime gives one write the time that any of them has, and what lies between them all the time that it takes: over
+// HTTP/2 a deadline ends a stream even where nothing is being written.
+func (s *Stream) inTime(write func() error) error {
+	// A server without deadlines (a test recorder) has no slow clients either, so the errors say nothing.
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.grace))
+	err := write()
+	_ = s.control.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // patient is a connection whose client may take its time over a stream as a whole, but not over any part of it.
@@ -34,10 +44,12 @@ type patient struct {
 	s *Stream
 }
 
-func (p patient) Write(b []byte) (int, error) {
-	// A server without deadlines (a test recorder) has no slow clients either, so the error says nothing.
-	_ = p.s.control.SetWriteDeadline(time.Now().Add(p.s.grace))
-	return p.w.Write(b)
+func (p patient) Write(b []byte) (n int, err error) {
+	err = p.s.inTime(func() (err error) {
+		n, err = p.w.Write(b)
+		return err
+	})
+	return n, err
 }
 
 // stream sends an answer whose body comes bit by bit. It is on the record that it was opened; that it ended, and how
@@ -56,6 +68,7 @@ func (p *Pipeline) stream(c *Call, a Answer) {
 	if err = errors.Join(err, s.Flush()); err != nil {
 		p.complain(c, err)
 	}
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.grace)) // of what net/http writes at the end
 }
 
 func (p *Pipeline) ended(c *Call, rows int) {

@@ -34,9 +34,10 @@ import (
 type world struct {
 	*commands.Bus // nil: commands are only written down
 	*memory.Store
-	codec *codec.Codec
-	url   string
-	door  *api.Door
+	codec  *codec.Codec
+	url    string
+	client *http.Client
+	door   *api.Door
 
 	records *readmodels.DB // of the audit
 
@@ -73,11 +74,33 @@ func (seals) Open(dst []byte, key string, sealed, _ []byte) ([]byte, error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOver(t, nil, func(*httptest.Server) {})
+}
+
+// theLog is what an event store is asked for.
+type theLog interface {
+	api.Log
+	rest.Head
+}
+
+// newWorldOver is newWorld over another log, unless that is nil, and with a server that is set up by set.
+func newWorldOver(t *testing.T, log theLog, set func(*httptest.Server), options ...rest.Option) *world {
+	t.Helper()
 	w := &world{codec: codec.New(seals{}, seals{}, nil, nil), now: noon}
 	w.Store = memory.New(memory.WithGaps(7), memory.WithClock(func() time.Time { return w.now }))
+	if log == nil {
+		log = w.Store
+	}
 	w.records = openAudit(t)
-	w.door = api.New(api.Parts{Services: services, Bus: w, Log: w.Store, Decoder: w, SignIn: w, Projections: w, Audit: audit.New(w.records), Backups: &vault{}})
-	server := httptest.NewServer(rest.NewPipeline(w, w.Store, w, w).Handler(w.door))
+	w.door = api.New(api.Parts{Services: services, Bus: w, Log: log, Decoder: w, SignIn: w, Projections: w, Audit: audit.New(w.records), Backups: &vault{}})
+	server := httptest.NewUnstartedServer(rest.NewPipeline(w, log, w, w, options...).Handler(w.door))
+	set(server)
+	if w.client = http.DefaultClient; server.EnableHTTP2 {
+		server.StartTLS()
+		w.client = server.Client()
+	} else {
+		server.Start()
+	}
 	t.Cleanup(server.Close)
 	t.Cleanup(w.door.Stop)
 	w.url = server.URL + "/strandline/v1"
@@ -197,7 +220,7 @@ func (w *world) ask(t *testing.T, method, path, who string) (int, string) {
 // do sends a request and reads the answer to its end.
 func (w *world) do(t *testing.T, r *http.Request) (*http.Response, string) {
 	t.Helper()
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := w.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +374,7 @@ func (w *world) open(t *testing.T, query, who string) (*bufio.Scanner, io.Closer
 	}
 	r.SetBasicAuth(who, "secret")
 	r.Header.Set("Accept", "application/x-ndjson")
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := w.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

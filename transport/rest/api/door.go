@@ -156,11 +156,7 @@ func (d *Door) Answer(c *rest.Call) (rest.Answer, error) {
 	if err := in.understand(found); err != nil {
 		return rest.Answer{}, err
 	}
-	a, err := found.handle(in)
-	if a.Stream != nil && c.Request().Method == http.MethodHead {
-		a.Stream = func(context.Context, *rest.Stream) (int, error) { return 0, nil }
-	}
-	return a, err
+	return found.handle(in)
 }
 
 // longestPath bounds what the router looks at, in bytes: its work grows with the length of a path.

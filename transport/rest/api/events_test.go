@@ -3,19 +3,25 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"strandline/commands"
 	"strandline/domain"
 	"strandline/domain/access"
 	"strandline/domain/observation"
 	"strandline/domain/registry"
+	"strandline/transport/rest"
 	"strandline/transport/rest/api"
 )
 
@@ -426,5 +432,76 @@ func TestLongHistoriesAreAskedWhoTheyAreFor(t *testing.T) {
 		if rows < until || rows > until+instant || last.Error == "" {
 			t.Errorf("%s after %d of %d rows: %d were shown, the last %+v; want that it ends soon with an error", name, until, events, rows, last)
 		}
+	}
+}
+
+// TestAFollowerOutlivesTheTimeouts that a server has for requests which come to an end, and those for single writes.
+func TestAFollowerOutlivesTheTimeouts(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorldOver(t, nil, func(s *httptest.Server) {
+				s.EnableHTTP2 = protocol == "HTTP/2.0"
+				s.Config.ReadTimeout, s.Config.WriteTimeout, s.Config.IdleTimeout = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+			}, rest.WithSlowest(100*time.Millisecond, 32<<10))
+			w.door.SetPulse(300 * time.Millisecond)
+			lines, _ := w.open(t, "?follow=true", "root")
+			for begin := time.Now(); time.Since(begin) < time.Second; {
+				if !lines.Scan() {
+					t.Fatalf("the stream ended after %s: %v", time.Since(begin), lines.Err())
+				}
+			}
+			w.happen(t, added("anna"))
+			if e := hear(t, lines); e.Position != w.positions[0].String() {
+				t.Errorf("heard %+v, want the event at %s", e, w.positions[0])
+			}
+		})
+	}
+}
+
+// endless is a log of so many events that are made up while they are read.
+type endless struct {
+	api.Log
+	events uint64
+}
+
+func (l endless) Head(context.Context) (domain.Position, error) {
+	return domain.Position{Commit: l.events, Prepare: l.events}, nil
+}
+
+func (l endless) ReadAll(_ context.Context, from domain.Position, limit int, _ commands.Direction) iter.Seq2[domain.Record, error] {
+	return func(yield func(domain.Record, error) bool) {
+		data := []byte(`{"kind":"study","id":"anna"}`)
+		for n := max(from.Commit, 1); n <= l.events; n++ {
+			r := domain.Record{Position: domain.Position{Commit: n, Prepare: n}, Data: data, Envelope: domain.Envelope{
+				ID: domain.ID{byte(n)}, Type: "study.removed", Version: 1, Stream: "s", Actor: "root", Time: noon, ContentType: domain.JSON,
+			}}
+			if limit--; !yield(r, nil) || limit == 0 {
+				return
+			}
+		}
+	}
+}
+
+// TestLinesTakeConstantMemory reads thirty megabytes of history, and looks at the memory in use on the way.
+func TestLinesTakeConstantMemory(t *testing.T) {
+	w := newWorldOver(t, endless{events: 100_000}, func(*httptest.Server) {})
+	lines, _ := w.open(t, "", "root")
+	inUse := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, most, read, size := inUse(), uint64(0), 0, 0
+	for ; lines.Scan(); read++ {
+		if size += len(lines.Bytes()); read%20_000 == 10_000 {
+			most = max(most, inUse())
+		}
+	}
+	if read != 100_000 || size < 20<<20 {
+		t.Fatalf("read %d lines of together %d bytes, want 100000 of more than 20 MiB", read, size)
+	}
+	if most > before+4<<20 {
+		t.Errorf("%d KiB more in use than before", (most-before)>>10)
 	}
 }

@@ -56,6 +56,19 @@ func (o *output) array(to io.Writer, objects []json.RawMessage) error {
 	return err
 }
 
+// values is array for what this program has put together.
+func (o *output) values(to io.Writer, list any) error {
+	text, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	var objects []json.RawMessage
+	if err := json.Unmarshal(text, &objects); err != nil {
+		return err
+	}
+	return o.array(to, objects)
+}
+
 // forPeople tells whether it is people who ask.
 func (o *output) forPeople() bool { return !o.json && o.only == "" }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,15 +21,9 @@ import (
 )
 
 func newProjection(env lookup, io streams) *cobra.Command {
-	c := &cobra.Command{
-		Use:     "projection",
-		Short:   "List, rebuild and dump what is made of the log",
-		Example: "  strandline projection list --url http://127.0.0.1:8080 --credential-file data/root-credential.json",
-		Args:    knownCommand,
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	c.AddCommand(newProjectionList(env, io), newProjectionRebuild(env, io), newProjectionDump(io))
-	return c
+	return group("projection", "List, mend, rebuild and dump what is made of the log", "strandline projection list"+asRoot,
+		newProjectionList(env, io), newProjectionRebuild(env, io), newProjectionDump(io),
+		newProjectionParked(env, io), newProjectionPark(env, io), newProjectionRetry(env, io), newProjectionDiscard(env, io))
 }
 
 // projectionStatus is what the server tells about a projection.
@@ -41,7 +34,9 @@ type projectionStatus struct {
 	LagEvents  uint64  `json:"lag_events"`
 	LagSeconds float64 `json:"lag_seconds"`
 	Parked     int     `json:"parked"`
+	Discarded  int     `json:"discarded,omitempty"`
 	Stalled    string  `json:"stalled,omitempty"`
+	Failed     string  `json:"failed,omitempty"` // why the last rebuild failed
 	Rebuilding *struct {
 		Share     float64 `json:"share"`
 		Remaining float64 `json:"remaining_seconds"`
@@ -50,8 +45,8 @@ type projectionStatus struct {
 
 func newProjectionList(env lookup, io streams) *cobra.Command {
 	var o connection
+	var form output
 	var data string
-	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the projections, and how far each is",
@@ -64,12 +59,12 @@ func newProjectionList(env lookup, io streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printProjections(list, asJSON, io.out, paintFor(io.out, env))
+			return form.printProjections(list, io.out, paintFor(io.out, env))
 		},
 	}
 	o.flags(c)
 	c.Flags().StringVar(&data, "data", "", "data folder of a stopped server (default: ask the running one at --url)")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	form.arrayFlags(c)
 	return c
 }
 
@@ -107,19 +102,14 @@ func listOffline(ctx context.Context, data string) (list []projectionStatus, err
 	return list, err
 }
 
-func printProjections(list []projectionStatus, asJSON bool, to io.Writer, p paint) error {
-	if asJSON {
-		text, err := json.Marshal(list)
-		if err != nil {
-			return err
-		}
-		_, err = to.Write(append(visibleJSON(text), '\n'))
-		return err
+func (o *output) printProjections(list []projectionStatus, to io.Writer, p paint) error {
+	if !o.forPeople() {
+		return o.values(to, list)
 	}
 	t := newTable(to, p, "NAME", "<VERSION", "CHECKPOINT", "<LAG (EVENTS)", "<LAG (SECONDS)", "<PARKED", "STATE")
 	for _, s := range list {
 		colour := colourNone
-		if s.Stalled != "" || s.Parked > 0 {
+		if s.Stalled != "" || s.Failed != "" || s.Parked > 0 {
 			colour = colourRed
 		}
 		if err := t.row(colour, s.Name, strconv.Itoa(s.Version), s.Checkpoint, strconv.FormatUint(s.LagEvents, 10),
@@ -137,6 +127,8 @@ func (p projectionStatus) state() string {
 		return "stalled: " + p.Stalled
 	case p.Rebuilding != nil:
 		return fmt.Sprintf("rebuilding, %.0f %%", 100*p.Rebuilding.Share)
+	case p.Failed != "":
+		return "serving; the last rebuild failed: " + p.Failed
 	}
 	return "serving"
 }
@@ -151,7 +143,7 @@ func newProjectionRebuild(env lookup, io streams) *cobra.Command {
 is asked to do so, as the administrator; with --data it is done here, on a stopped one.`,
 		Example: `  strandline projection rebuild series --credential-file data/root-credential.json
   strandline projection rebuild series --data ./data`,
-		Args: oneProjection,
+		Args: oneProjection, ValidArgsFunction: projectionNames,
 		RunE: func(c *cobra.Command, args []string) error {
 			if data != "" {
 				return rebuildOffline(c.Context(), data, args[0], io)
@@ -169,48 +161,6 @@ func oneProjection(c *cobra.Command, args []string) error {
 		return usage(c, errors.New("name one projection"))
 	}
 	return nil
-}
-
-// rebuildOnline asks a running server, and watches until it is done.
-func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, io streams) error {
-	c, err := o.open(env)
-	if err != nil {
-		return err
-	}
-	if err := c.ask(ctx, http.MethodPost, "/strandline/v1/projections/"+url.PathEscape(name)+"/rebuild", nil, nil); err != nil {
-		return err
-	}
-	watch := newProgress(io.err, "rebuild "+name)
-	for {
-		status, err := c.projection(ctx, name)
-		if err != nil {
-			return err
-		}
-		if status.Rebuilding == nil {
-			watch.done()
-			return rebuilt(io, name)
-		}
-		watch.show(status.Rebuilding.Share, time.Duration(status.Rebuilding.Remaining*float64(time.Second)))
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return exitWith(exitInterrupted, errors.New("interrupted: the server goes on rebuilding; see 'strandline projection list'"))
-		}
-	}
-}
-
-// projection is one of the projections of a running server.
-func (c *client) projection(ctx context.Context, name string) (projectionStatus, error) {
-	list, err := c.projections(ctx)
-	if err != nil {
-		return projectionStatus{}, err
-	}
-	for _, p := range list {
-		if p.Name == name {
-			return p, nil
-		}
-	}
-	return projectionStatus{}, fmt.Errorf("the server lists no projection %q", name)
 }
 
 // rebuildOffline rebuilds in the data folder of a stopped server.
@@ -253,7 +203,7 @@ func newProjectionDump(io streams) *cobra.Command {
 dumps of one log as of one position are equal byte for byte.`,
 		Example: `  strandline projection dump series --data ./data | sha256sum
   strandline projection dump documents --data ./data --at 1f`,
-		Args: oneProjection,
+		Args: oneProjection, ValidArgsFunction: projectionNames,
 		RunE: func(c *cobra.Command, args []string) error { return dump(c.Context(), data, args[0], at, io) },
 	}
 	c.Flags().StringVar(&data, "data", "data", "data folder of a stopped server")

@@ -31,7 +31,7 @@ func newAudit(env lookup, io streams) *cobra.Command {
 shown. Only those requests are shown that the caller may see. Asking is itself on the record.`,
 		Example: `  strandline audit --newest --limit 10 --credential-file data/root-credential.json
   strandline audit --outcome refused --from 7d --credential-file data/root-credential.json
-  strandline audit --subject ` + aSubject + ` --credential-file data/root-credential.json
+  strandline audit --subject ` + aSubject + ` --reason "yearly review"` + asRoot + `
   strandline audit --actor root --json --credential-file data/root-credential.json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), env, io) },

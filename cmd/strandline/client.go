@@ -23,6 +23,7 @@ type connection struct {
 	url            string
 	credentialFile string
 	authority      string
+	reason         string
 	command        *cobra.Command // whose flags they are
 }
 
@@ -31,6 +32,7 @@ func (o *connection) flags(c *cobra.Command) {
 	o.addressFlags(c)
 	c.Flags().StringVar(&o.credentialFile, "credential-file", "",
 		"file with the credential to use, as {\"access_key\",\"secret_key\"} or as 'key create --json' prints it (default: STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY, or STRANDLINE_API_KEY; the last two also with _FILE, from a file)")
+	c.Flags().StringVar(&o.reason, "reason", "", "why you ask, in your words: it is kept on the record with what you ask")
 }
 
 // addressFlags adds those that say where the server is.
@@ -44,6 +46,7 @@ func (o *connection) addressFlags(c *cobra.Command) {
 type client struct {
 	base       string
 	credential credential
+	reason     string // why it asks, which is kept on the record
 	http       *http.Client
 	notes      io.Writer // where it says that it waits, nil for nowhere
 }
@@ -78,7 +81,7 @@ func (o *connection) openAs(who credential) (_ *client, err error) {
 		return nil, err
 	}
 	asking := &http.Client{Transport: transport, CheckRedirect: stay}
-	return &client{strings.TrimRight(o.url, "/"), who, asking, o.command.ErrOrStderr()}, nil
+	return &client{strings.TrimRight(o.url, "/"), who, visible(o.reason), asking, o.command.ErrOrStderr()}, nil
 }
 
 // stay follows no redirection: a secret goes only where it was sent.
@@ -179,6 +182,9 @@ func (c *client) send(ctx context.Context, method, path string, text []byte, acc
 		r.Header.Set("Content-Type", "application/json")
 	}
 	c.credential.sign(r)
+	if c.reason != "" {
+		r.Header.Set("Strandline-Reason", c.reason)
+	}
 	r.Header.Set("Accept", accept)
 	r.Header.Set("User-Agent", "strandline/"+version())
 	answer, err := c.http.Do(r)

@@ -42,7 +42,6 @@ type event struct {
 	Correlation string          `json:"correlation"`
 	Causation   string          `json:"causation"`
 	Command     string          `json:"command"`
-	Reason      string          `json:"reason"`
 	Data        json.RawMessage `json:"data"`
 	Sealed      bool            `json:"sealed"`
 	Sentence    string          `json:"sentence"`

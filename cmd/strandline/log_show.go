@@ -115,7 +115,6 @@ func (e event) layout(p paint) string {
 	field("API key", e.APIKey)
 	field("subject", e.Subject)
 	field("command", e.Command)
-	field("reason", e.Reason)
 	field("correlation", e.Correlation)
 	field("causation", e.Causation)
 	b.WriteString(e.content(p))

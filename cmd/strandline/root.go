@@ -110,7 +110,7 @@ func newRoot(all environ, io streams) *cobra.Command {
 	root.AddCommand(
 		newServe(io), newDemo(env, io), newConfig(io),
 		newLog(env, io), newAudit(env, io), newSeries(env, io),
-		newProjection(env, io), newKey(env, io), newGrant(env, io),
+		newProjection(env, io), newKey(env, io), newGrant(env, io), newServices(env, io),
 		newBackup(env, io), newRestore(io), newDoctor(env, io),
 		newVersion(io), newCompletion(io),
 	)

@@ -88,7 +88,7 @@ func (o *audited) run(ctx context.Context, env lookup, io streams) error {
 	rows := 0
 	for line, err := range answer.all(ctx) {
 		if rows == o.limit && o.limit > 0 && err == nil {
-			moreThan(o.limit, io.err)
+			o.moreThan(o.limit, io.err)
 			break
 		}
 		if err == nil {

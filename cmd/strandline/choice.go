@@ -74,7 +74,9 @@ func (o *choice) rows(ctx context.Context, answer *lines, wanted func(line []byt
 	}
 }
 
-// moreThan says that there are more than are shown, so that a part does not pass for the whole.
-func moreThan(limit int, to io.Writer) {
-	fmt.Fprintf(to, "there are more than %d: --limit 0 shows all\n", limit)
+// moreThan says that there are more than are shown, so that a part does not pass for the whole, unless that was asked for.
+func (o *connection) moreThan(limit int, to io.Writer) {
+	if !o.command.Flags().Changed("limit") {
+		fmt.Fprintf(to, "there are more than %d: --limit 0 shows all\n", limit)
+	}
 }

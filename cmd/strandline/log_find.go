@@ -73,7 +73,7 @@ func (o *find) run(ctx context.Context, env lookup, io streams) error {
 		}
 	}
 	if o.more {
-		moreThan(o.limit, io.err)
+		o.moreThan(o.limit, io.err)
 	}
 	return to.Flush()
 }

@@ -106,7 +106,7 @@ func (o *seriesFlags) run(ctx context.Context, env lookup, subject string, io st
 			return err
 		}
 		if rows == o.limit && o.limit > 0 {
-			moreThan(o.limit, io.err)
+			o.moreThan(o.limit, io.err)
 			break
 		}
 		rows++

@@ -40,6 +40,7 @@ test:
 	@.ci/need gcc gcc libc6-dev
 	@.ci/need node nodejs
 	@.ci/need npm npm
+	@.ci/need redis-server redis-server
 	@[ "$$(id -u)" != 0 ] || .ci/need mkfs.ext4 e2fsprogs # others cannot mount, and skip the power cut
 	CGO_ENABLED=1 go test -race -v -timeout 15m $(RACE) | $(FIGURES)
 	go test -count=1 -v -timeout 15m ./cmd/... | $(FIGURES)
@@ -49,6 +50,7 @@ drill:
 	@.ci/need go golang-go
 	@.ci/need node nodejs
 	@.ci/need npm npm
+	@.ci/need redis-server redis-server
 	@[ "$$(id -u)" != 0 ] || .ci/need mkfs.ext4 e2fsprogs # others cannot mount, and skip the power cut
 	STRANDLINE_DRILL=long go test -count=1 -v -timeout 6h -p 1 ./... | $(FIGURES)
 

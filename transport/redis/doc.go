@@ -1,0 +1,15 @@
+// Package redis is the feed through Redis Streams: a doorbell, never a source (design, section 6). A Relay copies what
+// the event store appends to the stream strandline:events, one entry for each batch; a Feed reads that stream for
+// projections, each at its own checkpoint. What Redis has lost, trimmed, doubled or never got is read from the store, so
+// that a flushed, restarted or absent Redis changes when events come and never which.
+//
+// An entry is a message in watermill-redisstream's own form, so that a stock Watermill subscriber can listen too:
+//
+//	id        commit-prepare of the last position in it: a relay that repeats itself, or a second one, adds nothing
+//	metadata  "first", "last" and "prev" (the position before the first), "count", "types" (with commas between them)
+//	payload   the records as they are stored, still sealed (entry.go); empty where they would be too large: whoever
+//	          wants them reads the store from "prev"
+//
+// Contiguity: a reader applies an entry only if its "prev" is not beyond what the reader has; else it reads the store up
+// to there first.
+package redis

@@ -1,0 +1,214 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"strandline/domain"
+)
+
+// checkpoints is the hash in which readers say how far they are, so that a relay does not trim what they need.
+const checkpoints = "strandline:checkpoints"
+
+// Sizes and times of reading.
+const (
+	mostRead  = 64                     // entries read at once
+	heartbeat = 500 * time.Millisecond // without an entry, before the store is asked whether there should have been one
+	reportAll = 2 * time.Second        // how often a reader says how far it is
+)
+
+// Feed reads events from Redis, and from the store what Redis does not have. It implements projections.Feed.
+type Feed struct {
+	client    *goredis.Client
+	store     Store
+	name      string
+	log       *slog.Logger
+	backfills atomic.Int64
+}
+
+// NewFeed returns a Feed. Name tells readers apart: it is what a relay sees.
+func NewFeed(client *goredis.Client, store Store, name string, log *slog.Logger) *Feed {
+	return &Feed{client: client, store: store, name: name, log: log}
+}
+
+// Head is the store's: Redis is no source.
+func (f *Feed) Head(ctx context.Context) (domain.Position, error) { return f.store.Head(ctx) }
+
+// Backfills is how often something had to be read from the store because Redis did not have it.
+func (f *Feed) Backfills() int64 { return f.backfills.Load() }
+
+// Follow implements projections.Feed.
+func (f *Feed) Follow(ctx context.Context, after domain.Position) iter.Seq2[[]domain.Record, error] {
+	return func(yield func([]domain.Record, error) bool) {
+		g := &following{Feed: f, at: after, yield: yield, behind: true}
+		for ctx.Err() == nil && !g.enough {
+			if err := g.next(ctx); err != nil && ctx.Err() == nil {
+				yield(nil, err)
+				return
+			}
+		}
+		if !g.enough {
+			yield(nil, ctx.Err())
+		}
+	}
+}
+
+// following is somebody who follows.
+type following struct {
+	*Feed
+	at       domain.Position // of the last record yielded
+	read     domain.Position // of the last entry looked at
+	yield    func([]domain.Record, error) bool
+	enough   bool // the reader wants no more
+	behind   bool // it has not been told that it has caught up since it fell behind
+	away     bool // Redis was, when last asked
+	reported time.Time
+}
+
+// next reads some entries and hands on what they hold. Where Redis is away, or has nothing for a while, the store is asked.
+// Errors are those of the store.
+func (g *following) next(ctx context.Context) error {
+	if g.read.Before(g.at) {
+		g.read = g.at
+	}
+	found, err := g.client.XRead(ctx, &goredis.XReadArgs{
+		Streams: []string{Stream, id(g.read)}, Count: mostRead, Block: g.patience(),
+	}).Result()
+	switch {
+	case errors.Is(err, goredis.Nil):
+		return g.silence(ctx)
+	case err != nil:
+		return g.without(ctx, err)
+	}
+	g.away = false
+	for _, stream := range found {
+		for _, m := range stream.Messages {
+			if err := g.take(ctx, m); err != nil || g.enough {
+				return err
+			}
+		}
+	}
+	g.report(ctx)
+	return nil
+}
+
+// patience is how long to wait for an entry: not at all for who is behind, as there may be none.
+func (g *following) patience() time.Duration {
+	if g.behind {
+		return 10 * time.Millisecond
+	}
+	return heartbeat
+}
+
+// take hands on one entry. What is not one of a relay's is passed over: whatever should stand there is missing from the
+// next, and then read from the store.
+func (g *following) take(ctx context.Context, m goredis.XMessage) error {
+	if at, err := position(m.ID); err == nil {
+		g.read = at
+	}
+	e, err := read(m.Values)
+	if err != nil {
+		g.log.Warn("an entry in Redis cannot be read: passed over", "entry", m.ID, "cause", err)
+		return nil
+	}
+	if !g.at.Before(e.last) {
+		return nil
+	}
+	if g.at.Before(e.prev) || e.records == nil {
+		return g.fill(ctx, e.last)
+	}
+	return g.hand(after(e.records, g.at))
+}
+
+// after is what of records comes after a position.
+func after(records []domain.Record, at domain.Position) []domain.Record {
+	for len(records) > 0 && !at.Before(records[0].Position) {
+		records = records[1:]
+	}
+	return records
+}
+
+func (g *following) hand(records []domain.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	g.at = records[len(records)-1].Position
+	g.behind = g.behind || len(records) >= mostEntry
+	g.enough = !g.yield(records, nil)
+	return nil
+}
+
+// fill reads the store up to a position at least.
+func (g *following) fill(ctx context.Context, upTo domain.Position) error {
+	g.backfills.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for batch, err := range g.store.Follow(ctx, g.at) {
+		if err != nil {
+			return err
+		}
+		if err := g.hand(batch); err != nil || g.enough {
+			return err
+		}
+		if !g.at.Before(upTo) {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// silence asks the store whether there should have been something to read.
+func (g *following) silence(ctx context.Context) error {
+	g.away = false
+	head, err := g.store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if g.at.Before(head) {
+		return g.fill(ctx, head)
+	}
+	if g.behind {
+		g.behind = false
+		g.enough = !g.yield(nil, nil)
+	}
+	g.report(ctx)
+	return nil
+}
+
+// without goes on without Redis: the store is asked now and then.
+func (g *following) without(ctx context.Context, cause error) error {
+	if !g.away {
+		g.away = true
+		g.log.Warn("Redis is away: the store is read instead", "cause", cause)
+	}
+	head, err := g.store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if g.at.Before(head) {
+		return g.fill(ctx, head)
+	}
+	if g.behind {
+		g.behind = false
+		g.enough = !g.yield(nil, nil)
+	}
+	wait(ctx, pause/4)
+	return nil
+}
+
+// report says how far this reader is, for whoever trims. If it cannot be said, nothing is trimmed that should not be.
+func (g *following) report(ctx context.Context) {
+	if time.Since(g.reported) < reportAll {
+		return
+	}
+	g.reported = time.Now()
+	if err := g.client.HSet(ctx, checkpoints, g.name, id(g.at)).Err(); err != nil {
+		g.log.Debug("how far a reader is could not be said", "cause", err)
+	}
+}

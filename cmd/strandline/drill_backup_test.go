@@ -241,7 +241,10 @@ func TestBackupRefuses(t *testing.T) {
 	if status, body := s.as(t, "", "POST", "/strandline/v1/backups", `{"to":"/a","keys_to":"/b"}`); status != 401 {
 		t.Errorf("nobody asks for a backup: %d %s", status, body)
 	}
-	v.backUp(t, s)
+	m := v.backUp(t, s)
+	if status, body := s.as(t, root, "GET", "/strandline/v1/audit?route=/strandline/v1/backups&outcome=served", ""); status != 200 || strings.Count(body, `"method":"POST"`) != 1 {
+		t.Errorf("the backup to position %s is not on the record: %d %s", m.Position, status, body)
+	}
 	for _, dir := range []string{v.log, v.keys} {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("%s has mode %v, %v; want 0700", dir, info.Mode(), err)
@@ -259,5 +262,21 @@ func TestBackupRefuses(t *testing.T) {
 		if _, err := os.Stat(fresh); err == nil {
 			t.Errorf("restore of %v has failed and left something", w)
 		}
+	} // What an interrupted restore has left is in nobody's way; what is not of a restore is left alone.
+	workshop := fresh + ".restoring"
+	if err := os.MkdirAll(filepath.Join(workshop, "data", "log", "segments"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if stderr, code := v.restore(t, fresh); code != 3 || !strings.Contains(stderr, "is in the way") {
+		t.Errorf("restore beside a folder of somebody else: exit code %d, %s", code, stderr)
+	}
+	if err := os.WriteFile(filepath.Join(workshop, "restoring"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if stderr, code := v.restore(t, fresh); code != 0 {
+		t.Errorf("restore after an interrupted one: exit code %d, %s", code, stderr)
+	}
+	if _, err := os.Stat(workshop); err == nil {
+		t.Error("the workshop of a restore is left behind")
 	}
 }

@@ -468,10 +468,14 @@ func (l endless) Head(context.Context) (domain.Position, error) {
 	return domain.Position{Commit: l.events, Prepare: l.events}, nil
 }
 
-func (l endless) ReadAll(_ context.Context, from domain.Position, limit int, _ commands.Direction) iter.Seq2[domain.Record, error] {
+func (l endless) ReadAll(ctx context.Context, from domain.Position, limit int, _ commands.Direction) iter.Seq2[domain.Record, error] {
 	return func(yield func(domain.Record, error) bool) {
 		data := []byte(`{"kind":"study","id":"anna"}`)
 		for n := max(from.Commit, 1); n <= l.events; n++ {
+			if ctx.Err() != nil {
+				yield(domain.Record{}, ctx.Err())
+				return
+			}
 			r := domain.Record{Position: domain.Position{Commit: n, Prepare: n}, Data: data, Envelope: domain.Envelope{
 				ID: domain.ID{byte(n)}, Type: "study.removed", Version: 1, Stream: "s", Actor: "root", Time: noon, ContentType: domain.JSON,
 			}}
@@ -503,5 +507,23 @@ func TestLinesTakeConstantMemory(t *testing.T) {
 	}
 	if most > before+4<<20 {
 		t.Errorf("%d KiB more in use than before", (most-before)>>10)
+	}
+}
+
+// TestAHistoryThatTheServerCutsOff says so: nobody is to take it for the whole.
+func TestAHistoryThatTheServerCutsOff(t *testing.T) {
+	w := newWorldOver(t, endless{events: 1 << 40}, func(*httptest.Server) {})
+	lines, _ := w.open(t, "", "root")
+	lines.Scan()
+	w.door.Stop()
+	var last struct{ Code string }
+	for lines.Scan() {
+		last.Code = ""
+		if err := json.Unmarshal(lines.Bytes(), &last); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if last.Code != "unavailable" || lines.Err() != nil {
+		t.Errorf("the last line has the code %q, %v; want unavailable", last.Code, lines.Err())
 	}
 }

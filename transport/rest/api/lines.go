@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -30,6 +31,9 @@ type lineWriter struct {
 // errFull ends an answer that has as many rows as were asked for, or whose client has gone away.
 var errFull = errors.New("the answer is complete")
 
+// errStopping ends an answer in the middle because the server stops.
+var errStopping = fmt.Errorf("%w: the server stops", domain.ErrUnavailable)
+
 // broken is the last line of an answer that did not come to its end.
 type broken struct {
 	Error string `json:"error" about:"what went wrong, and what to do about it"`
@@ -44,8 +48,6 @@ func (c *call) lines(write func(context.Context, *lineWriter) error) rest.Answer
 		Stream: func(ctx context.Context, to *rest.Stream) (int, error) {
 			w := &lineWriter{call: c, to: to, json: json.NewEncoder(to), limit: c.query.number("limit"), idle: true, beaten: time.Now(), trusted: time.Now()}
 			w.json.SetEscapeHTML(false) // what clients sent is shown as they sent it
-			ctx, stop := c.untilStop(ctx)
-			defer stop()
 			err := w.run(ctx, write)
 			return w.rows, err
 		},
@@ -59,9 +61,14 @@ func (w *lineWriter) run(ctx context.Context, write func(context.Context, *lineW
 		return w.breakOff(ctx, &rest.BusyError{With: "answers in lines", After: 10 * time.Second})
 	}
 	defer func() { <-w.streams }()
-	err := write(ctx, w)
-	if err == nil || errors.Is(err, errFull) {
+	untilStop, stop := w.untilStop(ctx)
+	defer stop()
+	err := write(untilStop, w)
+	switch {
+	case err == nil, errors.Is(err, errFull):
 		return nil
+	case untilStop.Err() != nil && ctx.Err() == nil:
+		err = errStopping
 	}
 	return w.breakOff(ctx, err)
 }
@@ -69,7 +76,7 @@ func (w *lineWriter) run(ctx context.Context, write func(context.Context, *lineW
 // breakOff tells the client that there would have been more, and why there is not.
 func (w *lineWriter) breakOff(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil // the client has gone away, or the server stops
+		return nil // the client has gone away
 	}
 	p := worded(err)
 	return errors.Join(err, w.json.Encode(broken{p.Title + " " + p.Remedy, p.Code}))
@@ -194,7 +201,9 @@ func (c *call) follow(ctx context.Context, s selection, w *lineWriter) error {
 		case <-pulse.C:
 			err = w.beat()
 		case <-ctx.Done():
-			return ctx.Err()
+		}
+		if ctx.Err() != nil {
+			return errFull // it has seen all that happened while it was there
 		}
 		if err != nil {
 			return err

@@ -313,6 +313,9 @@ func (p *Pipeline) head(c *Call, a Answer) {
 		h["Content-Type"] = jsonContent
 	}
 	h[headerRequest] = []string{c.Meta.Request.String()}
+	if !c.known && a.Code == "" { // what depends on nothing, or on the directory, which has been waited for
+		c.ReadFrom(c.Arrival)
+	}
 	if c.known {
 		h[headerPosition] = []string{c.position.String()}
 	}

@@ -108,7 +108,7 @@ type addition struct {
 
 // accepted tells where in the log a change is: it is on disk, and what is asked later will show it.
 type accepted struct {
-	Position domain.Position `json:"position"`
+	Position domain.Position `json:"position,omitzero" about:"left out where there was nothing to do"`
 }
 
 // named is the document that the path names.
@@ -355,7 +355,7 @@ func (c *call) done(receipt commands.Receipt, models ...readModel) (rest.Answer,
 			status = http.StatusAccepted // late is not lost
 		}
 	}
-	answer, err := shows(accepted{at}, 0)
+	answer, err := shows(accepted{receipt.Position}, 0)
 	answer.Status, answer.Quiet = status, !receipt.Changed || receipt.Repeated
 	return answer, err
 }

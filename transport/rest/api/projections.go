@@ -196,12 +196,7 @@ func (c *call) decide(command func(name string) (domain.Command, error)) (rest.A
 // decided is the answer to a decision.
 func (c *call) decided(receipt commands.Receipt) rest.Answer {
 	c.Happened(receipt)
-	at := receipt.Position
-	if at.IsZero() {
-		at = c.Arrival
-		c.ReadFrom(at)
-	}
-	answer, _ := shows(accepted{at}, 0) // a position always has a JSON form
+	answer, _ := shows(accepted{receipt.Position}, 0) // a position always has a JSON form
 	answer.Status, answer.Quiet = http.StatusAccepted, !receipt.Changed || receipt.Repeated
 	return answer
 }

@@ -64,6 +64,7 @@ var homes = map[string][]string{
 	"modernc.org/libc":                           {"readmodels/sqlite"}, // SQLite's own C library, for its memory
 	"github.com/cedar-policy/cedar-go":           {"commands/policy"},
 	"golang.org/x/crypto/argon2":                 {"transport/rest/signin"},
+	"golang.org/x/net/http2":                     {"cmd/strandline"},
 	"golang.org/x/sys":                           {"transport/files", "transport/eventstore/embedded", "cmd"},
 	"github.com/EventStore/EventStore-Client-Go": {"transport/eventstore"},
 	"google.golang.org/grpc":                     {"transport/eventstore"},

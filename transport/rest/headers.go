@@ -30,6 +30,11 @@ const (
 
 // Values are shared by all answers: net/http only reads them.
 var (
+	// closing ends the connection after a body in chunks. net/http does not tell whether it had a length as well, which
+	// another server before this one may have gone by: what follows could be a request smuggled past it (RFC 9112,
+	// section 6.3).
+	closing = []string{"close"}
+
 	noStore      = []string{"no-store"}
 	noSniff      = []string{"nosniff"}
 	deny         = []string{"DENY"}

@@ -312,6 +312,9 @@ func (p *Pipeline) head(c *Call, a Answer) {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = jsonContent
 	}
+	if c.request.ProtoMajor == 1 && len(c.request.TransferEncoding) > 0 {
+		h["Connection"] = closing
+	}
 	h[headerRequest] = []string{c.Meta.Request.String()}
 	if !c.known && a.Code == "" { // what depends on nothing, or on the directory, which has been waited for
 		c.ReadFrom(c.Arrival)

@@ -120,7 +120,7 @@ func (o *audited) query(now time.Time) (url.Values, error) {
 	if o.newest {
 		q.Set("order", "newest")
 	}
-	setLimit(q, oneMore(o.limit))
+	setLimit(q, o.probing(o.limit))
 	return q, nil
 }
 

@@ -74,6 +74,15 @@ func (o *choice) rows(ctx context.Context, answer *lines, wanted func(line []byt
 	}
 }
 
+// probing is the limit that the server is asked for: where nobody asked for so many rows, one more, which shows whether
+// there are more. 0 stays none.
+func (o *connection) probing(limit int) int {
+	if limit <= 0 || o.command.Flags().Changed("limit") {
+		return limit
+	}
+	return limit + 1
+}
+
 // moreThan says that there are more than are shown, so that a part does not pass for the whole, unless that was asked for.
 func (o *connection) moreThan(limit int, to io.Writer) {
 	if !o.command.Flags().Changed("limit") {

@@ -57,7 +57,11 @@ func TestExamples(t *testing.T) {
 	stopped := exampleFolder(t)
 	stopped.server.stop(t)
 	n := 0
-	for _, h := range allHelp(t) {
+	all := allHelp(t)
+	if len(all) < 30 {
+		t.Fatalf("found only %d commands: the help is not read as it is written", len(all))
+	}
+	for _, h := range all {
 		if len(h.examples) == 0 {
 			t.Errorf("%s --help has no example", h.words)
 		}
@@ -135,10 +139,34 @@ func (e exampleSite) try(t *testing.T, line string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(line, "--follow") || strings.Contains(line, "strandline serve") {
+	if strings.HasPrefix(line, "strandline") && (strings.Contains(line, "--follow") || strings.Contains(line, "strandline serve")) {
 		time.AfterFunc(time.Second, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }) // it may have failed
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%s\n%v: %s", line, err, said.String())
 	}
+}
+
+// TestWalks types what the README has newcomers type.
+func TestWalks(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("no bash to type the commands in")
+	}
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n## Three walks\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	script := "set -eux\n"
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
+		script += block[1]
+	}
+	if !found || strings.Count(script, "\nstrandline ") < 15 {
+		t.Fatalf("the README has no walks:\n%s", script)
+	}
+	// Following is interrupted, and the program under test is not below the folder.
+	script = regexp.MustCompile(`(?m)^.*--follow$`).ReplaceAllString(script, "timeout --preserve-status -s INT 1 $0")
+	script = strings.ReplaceAll(script, "export PATH=$PWD/bin:$PATH ", "export ")
+	exampleFolder(t).try(t, script)
 }

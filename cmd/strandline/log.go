@@ -133,13 +133,5 @@ func setLimit(q url.Values, limit int) {
 	}
 }
 
-// oneMore is a limit that shows whether there is more; 0 stays none.
-func oneMore(limit int) int {
-	if limit <= 0 {
-		return 0
-	}
-	return limit + 1
-}
-
 // eventsPath is where events are asked for.
 func eventsPath(q url.Values) string { return "/strandline/v1/events?" + q.Encode() }

@@ -54,7 +54,7 @@ func (o *find) run(ctx context.Context, env lookup, io streams) error {
 		return err
 	}
 	if o.text == "" && !o.newest {
-		setLimit(q, oneMore(o.limit)) // else it is counted here
+		setLimit(q, o.probing(o.limit)) // else it is counted here
 	}
 	answer, err := client.lines(ctx, eventsPath(q))
 	if err != nil {

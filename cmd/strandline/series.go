@@ -131,7 +131,7 @@ func (o *seriesFlags) path(subject string, now time.Time) (string, error) {
 		}
 		pick(q, name, at)
 	}
-	setLimit(q, oneMore(o.limit))
+	setLimit(q, o.probing(o.limit))
 	pick(q, "window", o.window)
 	pick(q, "field", o.field)
 	pick(q, "aggregate", strings.Join(o.aggregate, ","))

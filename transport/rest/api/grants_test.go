@@ -21,12 +21,6 @@ type grantShown struct {
 	Given                    time.Time
 }
 
-type grantsShown struct {
-	Grants []grantShown
-	Next   string
-	End    bool
-}
-
 // give has somebody grant a role and returns the grant.
 func (w *real) give(who, body string) grantShown {
 	w.Helper()

@@ -51,10 +51,7 @@ func TestRolesOnNativeRoutes(t *testing.T) {
 	} {
 		for i, caller := range strings.Fields(columns) {
 			fill := strings.NewReplacer("{S}", studyID, "{R}", researcherID, "{P}", participantID, "{other}", strangerID, "{stranger}", strangerID)
-			path := fill.Replace(tt.path)
-			if strings.Contains(path, "{sensor}") {
-				path = strings.Replace(path, "{sensor}", w.addSensor(), 1)
-			}
+			path := strings.Replace(fill.Replace(tt.path), "{sensor}", w.addSensor(), 1)
 			got := w.send(caller, tt.method, path, fill.Replace(tt.body))
 			if want := strings.Fields(tt.cells)[i]; fmt.Sprint(got.Code) != want {
 				t.Errorf("%s %s as %s: %d %s, want %s", tt.method, tt.path, caller, got.Code, got.Body, want)

@@ -254,9 +254,10 @@ func (o *serve) serve(ctx context.Context, n *node, all sockets, io streams, log
 		log.Info("metrics are served", "url", last.url+"/metrics")
 	}
 	debug.FreeOSMemory() // what starting took is not needed for serving
-	sparingly, cancel := context.WithCancel(ctx)
+	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
-	n.running.Go(func() { new(sparing).watch(sparingly) })
+	n.running.Go(func() { new(sparing).watch(serving) })
+	n.running.Go(func() { newClockWatch(n.clock, log).watch(serving) })
 	if _, err := fmt.Fprintln(io.out, "ready", strings.Join(all.urls(), " ")); err != nil {
 		return fmt.Errorf("say that the server is ready: %w", err)
 	}

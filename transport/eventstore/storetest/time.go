@@ -30,7 +30,18 @@ func times(s suite) {
 		store = instance.Reopen()
 	}
 	s.append(store, "thing-1", domain.Any, record())
-	want := []time.Time{first, first, first, first.Add(time.Hour), first.Add(time.Hour)}
+	const decade = 10 * 365 * 24 * time.Hour
+	turn(-decade)
+	s.append(store, "thing-2", domain.Any, record())
+	turn(2 * decade)
+	s.append(store, "thing-2", domain.Any, record())
+	turn(-decade)
+	if instance.Reopen != nil {
+		store = instance.Reopen()
+	}
+	s.append(store, "thing-2", domain.Any, record())
+	late := first.Add(decade - 2*time.Hour)
+	want := []time.Time{first, first, first, first.Add(time.Hour), first.Add(time.Hour), first.Add(time.Hour), late, late}
 	for i, r := range s.all(store) {
 		if !r.Time.Equal(want[i]) || r.Time.Location() != time.UTC {
 			s.Errorf("time of record %d = %v; want %v", i, r.Time, want[i])

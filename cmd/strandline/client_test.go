@@ -42,6 +42,7 @@ const oneEvent = `{"position":"1f","stream":"s-1","revision":0,"id":"i","type":"
 var reading = [][]string{
 	{"log", "tail"}, {"log", "find"}, {"log", "stats"}, {"log", "show", "1f"},
 	{"series", "U1"}, {"series", "U1", "--window", "1h"}, {"series", "latest", "U1"}, {"projection", "list"},
+	{"projection", "parked", "series"}, {"audit"}, {"key", "list"}, {"grant", "list"}, {"services"},
 }
 
 // TestGarbage: whatever a server answers, a command ends, fails with a sentence, and is quiet on standard output.
@@ -98,6 +99,10 @@ func TestNothingReachesTheTerminal(t *testing.T) {
 	sample := `{"time":1,"channel":"` + evil + `","name":"` + evil + `","value":{"a":"` + evil + `"},"position":"` + evil + `"}` + "\n"
 	window := `{"start":1,"end":2,"channel":"` + evil + `","name":"` + evil + `","count":1,"mean":2,"last":"` + evil + `"}` + "\n"
 	projections := `{"projections":[{"name":"` + evil + `","stalled":"` + evil + `"}]}`
+	things := `{"id":"` + evil + `","name":"` + evil + `","origin":"` + evil + `","object":"` + evil + `","role":"` + evil + `","access_key":"` + evil +
+		`","by":"` + evil + `","version":"` + evil + `","roles":["` + evil + `"],"addresses":["` + evil + `"],"position":"` + evil + `","error":"` + evil + `","stream":"` + evil + `"}`
+	lists := `{"keys":[` + things + `],"grants":[` + things + `],"services":[` + things + `],"parked":[` + things + `]}`
+	record := `{"time":"2026-01-02T03:04:05Z","actor":"` + evil + `","method":"` + evil + `","route":"` + evil + `","object":"` + evil + `","subject":"` + evil + `","outcome":"` + evil + `","address":"` + evil + `"}` + "\n"
 	refusal := `{"title":"` + evil + `","remedy":"` + evil + `"}`
 	for _, tt := range []struct {
 		status int
@@ -107,14 +112,17 @@ func TestNothingReachesTheTerminal(t *testing.T) {
 		{200, line, []string{"log", "tail"}}, {200, line, []string{"log", "find"}}, {200, line, []string{"log", "stats"}},
 		{200, page, []string{"log", "show", "1f"}}, {200, sample, []string{"series", "U1"}},
 		{200, window, []string{"series", "U1", "--window", "1h"}}, {200, projections, []string{"projection", "list"}},
+		{200, lists, []string{"key", "list"}}, {200, lists, []string{"grant", "list"}}, {200, lists, []string{"services"}},
+		{200, lists, []string{"projection", "parked", "series"}}, {200, record, []string{"audit"}}, {200, things, []string{"key", "create"}},
+		{200, things, []string{"grant", "give", "reader", "null", "--credential", "c"}},
 		{409, refusal, []string{"log", "tail"}}, {200, refusal, []string{"log", "tail"}}, {200, `{"error":"` + evil + `"}` + "\n", []string{"log", "tail"}},
 	} {
 		url := serving(t, tt.status, tt.body)
-		for _, more := range [][]string{nil, {"--json"}, {"--only", "sentence"}, {"--only", "data"}, {"--only", "value"}} {
-			if more != nil && tt.args[0] == "projection" && more[0] == "--only" {
-				continue
+		for _, more := range [][]string{nil, {"--json"}, {"--only", "sentence"}, {"--only", "data"}, {"--only", "value"}, {"--only", "name"}} {
+			out, messages, code := strandline(t, asked(url), append(tt.args, more...)...)
+			if tt.status == 200 && code != 0 && tt.body[:9] != refusal[:9] && tt.body[:9] != `{"error":` {
+				t.Errorf("%v %v: exit code %d, %q", tt.args, more, code, messages)
 			}
-			out, messages, _ := strandline(t, asked(url), append(tt.args, more...)...)
 			if found := strings.IndexFunc(out+messages, dangerous); found >= 0 {
 				t.Errorf("%v %v shows %q", tt.args, more, out+messages)
 			}

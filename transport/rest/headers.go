@@ -41,13 +41,13 @@ var (
 	noContent    = []string{"default-src 'none'; frame-ancestors 'none'"}
 	twoYears     = []string{"max-age=63072000"}
 	anyOrigin    = []string{"*"}
-	exposed      = []string{"Strandline-Position, Strandline-Request, Traceresponse, Retry-After, WWW-Authenticate"}
+	exposed      = []string{"Strandline-Position, Strandline-Request, ETag, Location, Traceresponse, Retry-After, WWW-Authenticate"}
 	methods      = []string{"GET, POST, PUT, DELETE, OPTIONS, PATCH"}
 	tenMinutes   = []string{"600"}
 	jsonContent  = []string{"application/json; charset=utf-8"}
 	allowHeaders = []string{strings.Join([]string{
 		"authorization", "content-type", "accept", "access-control-allow-origin", "api-key", "x-api-key",
-		"idempotency-key", "strandline-api-key", "strandline-reason", "strandline-min-position", "traceparent", "tracestate",
+		"idempotency-key", "strandline-api-key", "strandline-reason", "strandline-min-position", "if-match", "if-none-match", "traceparent", "tracestate",
 	}, ", ")}
 )
 

@@ -67,7 +67,7 @@ var homes = map[string][]string{
 	"golang.org/x/net/http2":                     {"cmd/strandline"},
 	"golang.org/x/sys":                           {"transport/files", "transport/eventstore/embedded", "cmd"},
 	"github.com/EventStore/EventStore-Client-Go": {"transport/eventstore"},
-	"google.golang.org/grpc":                     {"transport/eventstore"},
+	"google.golang.org/grpc":                     {"transport/eventstore", "cmd"},
 	"google.golang.org/protobuf":                 {"transport/eventstore"},
 	"google.golang.org/genproto":                 {"transport/eventstore"},
 	"github.com/ThreeDotsLabs":                   {"transport/redis"},

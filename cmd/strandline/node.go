@@ -35,6 +35,7 @@ type node struct {
 	fresh     bool  // the data folder was empty
 	root      credential
 	presence  *presence
+	checker   *signin.Checker
 
 	pipeline *rest.Pipeline
 	stop     context.CancelFunc // of the runner and of rebuilds
@@ -79,6 +80,7 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin := func(work func(context.Context)) { n.running.Go(func() { work(running) }) }
 	checker := signin.New(n.directory, n.keys, signin.WithObserver(n.metrics.SignedIn))
+	n.checker = checker
 	known := acquaintances{checker, filepath.Join(dir, acquaintanceFile), part(log, "signin")}
 	known.load()
 	begin(known.keep)

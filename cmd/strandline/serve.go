@@ -42,6 +42,7 @@ type serve struct {
 	metrics    string
 	logging    logging
 	tracing    traces
+	esdb       esdb
 	durability string
 	demo       bool
 }
@@ -80,6 +81,7 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 		"address of plain HTTP for /metrics, /livez and /readyz alone, without credentials: for a network of operators (default: none; --listen shows /metrics to this machine)")
 	o.logging.flags(flags)
 	o.tracing.flags(flags)
+	o.esdb.flags(flags)
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
 	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
 	flags.String(configFlag, "", "YAML file with settings (default: none)")
@@ -104,6 +106,11 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 		return err
 	}
 	defer sockets.close()
+	others, err := o.openEsdb()
+	if err != nil {
+		return err
+	}
+	defer others.close()
 	s, err := openStorage(o.data, o.durability == durabilityDisk, log)
 	if err != nil {
 		return err
@@ -117,7 +124,9 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 	if err != nil {
 		return err
 	}
+	others.serve(ctx, n, part(log, "esdb"))
 	served := o.serve(ctx, n, sockets, io, log)
+	others.close()
 	return errors.Join(served, n.close())
 }
 

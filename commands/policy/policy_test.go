@@ -238,10 +238,10 @@ var rolesHeld = []struct {
 	{"reader of the installation", grant.Given{Role: grant.Reader},
 		map[string]string{below + " spec": viewing, "installation": viewing + " researcher.list"}},
 	{"writer of the installation", grant.Given{Role: grant.Writer}, map[string]string{below: changing,
-		"installation": changing + " researcher.list researcher.create spec.create spec.update", "spec": changing + " researcher.create spec.create spec.update"}},
+		"installation": changing + " researcher.list researcher.create spec.create spec.update external.append", "spec": changing + " researcher.create spec.create spec.update external.append"}},
 	{"owner of the installation, which makes nobody root", grant.Given{Role: grant.Owner}, map[string]string{below: owning,
-		"installation": removing + " researcher.list researcher.create spec.create spec.update spec.delete",
-		"spec":         owning + " researcher.create spec.create spec.update spec.delete"}},
+		"installation": removing + " researcher.list researcher.create spec.create spec.update spec.delete external.append",
+		"spec":         owning + " researcher.create spec.create spec.update spec.delete external.append"}},
 	{"auditor of the installation", grant.Given{Role: grant.Auditor}, map[string]string{below + " installation spec": opening}},
 
 	{"in force", grant.Given{Object: "P", Role: grant.Reader, From: before, To: after}, map[string]string{"P": viewing}},

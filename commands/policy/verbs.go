@@ -67,6 +67,8 @@ const (
 	TagView Verb = "tag.view"
 	TagSet  Verb = "tag.set" // setting to null, which deletes, included
 
+	ExternalAppend Verb = "external.append" // events of others, to streams of theirs; asked of the installation
+
 	PayloadOpen Verb = "event.open" // stored events with their sealed payloads (decision 23)
 	AuditView   Verb = "audit.view" // who did or saw what
 
@@ -89,7 +91,7 @@ var verbs = []Verb{
 	CredentialList, CredentialCreate, CredentialUpdate, CredentialDelete,
 	KeyList, KeyCreate, KeyDelete,
 	ParentView, EventList, EventCreate, EventDelete, TagList, TagView, TagSet,
-	PayloadOpen, AuditView, GrantList, GrantShare, GrantOwner, GrantAuditor, NodeManage,
+	ExternalAppend, PayloadOpen, AuditView, GrantList, GrantShare, GrantOwner, GrantAuditor, NodeManage,
 }
 
 // Verbs lists all verbs.

@@ -117,6 +117,9 @@ func (s *Server) append(ctx context.Context, caller Caller, a *appending) error 
 	if err != nil {
 		return err
 	}
+	for i := range a.records {
+		caller.Stamp(&a.records[i].Envelope)
+	}
 	a.done, err = s.store.Append(ctx, a.stream, expected, a.records)
 	var wrong *domain.WrongRevisionError
 	if errors.As(err, &wrong) {

@@ -57,7 +57,7 @@ func (s *Server) Tombstone(ctx context.Context, r *streams.TombstoneReq) (*strea
 
 // remove takes a stream away, in one of the two ways.
 func (s *Server) remove(ctx context.Context, call, stream string, expected domain.Expected,
-	how func(ctx context.Context, stream string, l life) (domain.Position, error)) (domain.Position, error) {
+	how func(ctx context.Context, caller Caller, stream string, l life) (domain.Position, error)) (domain.Position, error) {
 	caller, err := s.enter(ctx)
 	if err != nil {
 		return domain.Position{}, failure(ctx, stream, err)
@@ -70,7 +70,7 @@ func (s *Server) remove(ctx context.Context, call, stream string, expected domai
 }
 
 func (s *Server) removed(ctx context.Context, caller Caller, stream string, expected domain.Expected,
-	how func(ctx context.Context, stream string, l life) (domain.Position, error)) (domain.Position, error) {
+	how func(ctx context.Context, caller Caller, stream string, l life) (domain.Position, error)) (domain.Position, error) {
 	if stream == "" || strings.HasPrefix(stream, metaPrefix) {
 		return domain.Position{}, errNotDeletable
 	}
@@ -94,11 +94,11 @@ func (s *Server) removed(ctx context.Context, caller Caller, stream string, expe
 	if expected == domain.StreamExists && current == domain.NoStream || expected.IsExact() && expected != current && expected != l.last {
 		return domain.Position{}, &domain.WrongRevisionError{Stream: stream, Expected: expected, Current: current}
 	}
-	return how(ctx, stream, l)
+	return how(ctx, caller, stream, l)
 }
 
 // hide says in a stream's metadata that all it holds is gone, and keeps what else that says.
-func (s *Server) hide(ctx context.Context, stream string, l life) (domain.Position, error) {
+func (s *Server) hide(ctx context.Context, caller Caller, stream string, _ life) (domain.Position, error) {
 	keys := map[string]json.RawMessage{}
 	if about, ok, err := s.lastOf(ctx, metaPrefix+stream); err != nil {
 		return domain.Position{}, err
@@ -110,21 +110,22 @@ func (s *Server) hide(ctx context.Context, stream string, l life) (domain.Positi
 	if err != nil {
 		return domain.Position{}, err
 	}
-	return s.note(ctx, metaPrefix+stream, domain.Any, typeMetadata, data)
+	return s.note(ctx, caller, metaPrefix+stream, domain.Any, typeMetadata, data)
 }
 
 // bury ends a stream for ever.
-func (s *Server) bury(ctx context.Context, stream string, l life) (domain.Position, error) {
-	return s.note(ctx, stream, l.last, typeTombstone, []byte("{}"))
+func (s *Server) bury(ctx context.Context, caller Caller, stream string, l life) (domain.Position, error) {
+	return s.note(ctx, caller, stream, l.last, typeTombstone, []byte("{}"))
 }
 
 // note appends an event of the server's own.
-func (s *Server) note(ctx context.Context, stream string, expected domain.Expected, typ string, data []byte) (domain.Position, error) {
+func (s *Server) note(ctx context.Context, caller Caller, stream string, expected domain.Expected, typ string, data []byte) (domain.Position, error) {
 	r := domain.Record{
 		Envelope: domain.Envelope{Type: typ, Version: 1, Dialect: "esdb", ContentType: domain.External},
 		Data:     external.Event{JSON: true, Data: data}.Pack(),
 	}
 	rand.Read(r.ID[:])
+	caller.Stamp(&r.Envelope)
 	done, err := s.store.Append(ctx, stream, expected, []domain.Record{r})
 	return done.Position, err
 }

@@ -23,10 +23,14 @@ type Caller interface {
 	MayManage() error
 	// Show returns a record as the caller gets to see it, opened if possible; false if it does not get to see it at all.
 	Show(ctx context.Context, r domain.Record) (Shown, bool)
-	// Left puts the call on the record: what it was, which stream it named, how many events it showed or appended, and
-	// how it ended. It returns an error if that is not on disk, and then nothing may be answered. An appending call has
-	// left its events, and is recorded by them.
-	Left(ctx context.Context, call string, stream string, rows int, failed error) error
+	// Stamp says in the envelope of what the caller appends who appended it.
+	Stamp(e *domain.Envelope)
+	// Opened puts on the record that a call is answered in parts from now on: what it is and which stream it names. It
+	// returns an error if that is not on disk, and then nothing may be answered.
+	Opened(ctx context.Context, call, stream string) error
+	// Left puts on the record how a call ended: how many events it showed, and what failed. It returns an error if that
+	// is not on disk, and then nothing may be answered. A call that has appended is on the record by its events.
+	Left(ctx context.Context, call, stream string, rows int, failed error) error
 }
 
 // Shown is an event as clients get to see it: its data opened, or sealed as it is stored; its metadata what is known

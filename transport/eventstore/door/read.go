@@ -30,6 +30,9 @@ func (s *Server) Read(request *streams.ReadReq, call streams.Streams_ReadServer)
 		return failure(ctx, "", s.left(ctx, caller, "read", "", 0, err))
 	}
 	r.textIDs = r.options.GetUuidOption().GetString_() != nil
+	if err := caller.Opened(ctx, r.name(), r.stream()); err != nil {
+		return failure(ctx, r.stream(), errors.Join(domain.ErrUnavailable, err))
+	}
 	return failure(ctx, r.stream(), s.left(ctx, caller, r.name(), r.stream(), r.rows, r.run(ctx)))
 }
 

@@ -25,6 +25,8 @@ type open struct{}
 func (open) Enter(context.Context, string, string) (door.Caller, error)     { return open{}, nil }
 func (open) MayAppend(string) error                                         { return nil }
 func (open) MayManage() error                                               { return nil }
+func (open) Stamp(*domain.Envelope)                                         {}
+func (open) Opened(context.Context, string, string) error                   { return nil }
 func (open) Left(_ context.Context, _, _ string, _ int, failed error) error { return nil }
 func (open) Show(_ context.Context, r domain.Record) (door.Shown, bool) {
 	s, err := external.Unpack(r)

@@ -41,12 +41,12 @@ func (c *call) shown(ctx context.Context, r domain.Record) (event, bool) {
 		Position: r.Position, Stream: r.Stream, Revision: r.Revision, ID: r.ID, Type: r.Type, Version: r.Version,
 		Time: r.Time, Actor: r.Actor, Credential: r.Credential, APIKey: r.APIKey, Subject: r.Subject,
 		Correlation: r.Correlation, Causation: r.Causation, Command: r.Command,
-		Data: data(opened), Sealed: opened.Sealed || failed && r.Key != "", Sentence: codec.Sentence(opened),
+		Data: Data(opened), Sealed: opened.Sealed || failed && r.Key != "", Sentence: codec.Sentence(opened),
 	}, true
 }
 
-// data is the event's data without secrets: whoever may open it still learns no hash of a password.
-func data(r domain.Recorded) []byte {
+// Data is the event's data without secrets: whoever may open it still learns no hash of a password.
+func Data(r domain.Recorded) []byte {
 	e := r.Event
 	switch secret := e.(type) {
 	case nil:
@@ -71,7 +71,7 @@ func data(r domain.Recorded) []byte {
 // mayOpen asks the policy for an event (decision 23): whoever may open everything may open this, else it depends on
 // the object that the event is about.
 func (c *call) mayOpen(r domain.Recorded) bool {
-	return c.allowed(policy.PayloadOpen, policy.Object{}) || c.allowed(policy.PayloadOpen, object(r))
+	return c.allowed(policy.PayloadOpen, policy.Object{}) || c.allowed(policy.PayloadOpen, About(r))
 }
 
 // demand is something that a caller may be allowed.
@@ -97,8 +97,8 @@ func (c *call) allowed(verb policy.Verb, o policy.Object) bool {
 	return err == nil
 }
 
-// object is what an event is about; the installation if it is about nothing below it.
-func object(r domain.Recorded) policy.Object {
+// About is what an event is about; the installation if it is about nothing below it.
+func About(r domain.Recorded) policy.Object {
 	switch e := r.Event.(type) {
 	case registry.Added:
 		return placed(e.Kind, e.ID)

@@ -18,6 +18,7 @@ const (
 	mostConnections   = 8192
 	sparedDescriptors = 512 // files that the server needs beside its connections
 	leastConnections  = 64
+	systemBuffer      = 256 << 10   // bytes that the system takes of what a client sends before the server wants it
 	youth             = time.Second // for which a connection may be at something before it has to make way
 )
 
@@ -75,6 +76,9 @@ func (l counted) Accept() (net.Conn, error) {
 		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
+		}
+		if t, ok := conn.(*net.TCPConn); ok {
+			_ = t.SetReadBuffer(systemBuffer) // else it is several megabytes for each; without it, it works as well
 		}
 		c := &clientConn{Conn: conn, of: l.connections}
 		c.idle.Store(l.connections.now().UnixNano())

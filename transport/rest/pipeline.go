@@ -92,7 +92,7 @@ type Option func(*Pipeline)
 func WithBodyLimit(bytes int64) Option { return func(p *Pipeline) { p.bodies.limit = bytes } }
 
 // WithInFlight bounds the bodies of all requests in memory together, a quarter of it for small ones, and how long a
-// request queues for room before it is turned away. The default is 256 MiB and 2 s. Half as much again is for large
+// request queues for room before it is turned away. The default is 128 MiB and 2 s. Half as much again is for large
 // answers that clients have not taken yet.
 func WithInFlight(bytes int64, queue time.Duration) Option {
 	return func(p *Pipeline) { p.inFlight, p.queue = bytes, queue }
@@ -126,7 +126,7 @@ func WithLogger(l *slog.Logger) Option { return func(p *Pipeline) { p.log = l } 
 func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, options ...Option) *Pipeline {
 	p := &Pipeline{
 		recorder: recorder, store: store, directory: directory, keys: keys,
-		log: slog.Default(), patience: 2 * time.Second, inFlight: 256 << 20, queue: 2 * time.Second, observer: nobody{},
+		log: slog.Default(), patience: 2 * time.Second, inFlight: 128 << 20, queue: 2 * time.Second, observer: nobody{},
 		bodies: reader{limit: 50_000_000, least: 32 << 10, grace: 10 * time.Second},
 		known:  func(string) (string, bool) { return "", false },
 		clock:  time.Now, burst: 50, total: 500,

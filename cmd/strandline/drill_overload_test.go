@@ -2,14 +2,19 @@ package main_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -214,8 +219,8 @@ func (a *attackers) slowly(participant string, clients int) {
 	})
 }
 
-// largely has clients that send large bodies as fast as they can, one after the other.
-func (a *attackers) largely(participant string, clients, size int) {
+// send has clients that send large bodies as fast as they can, one after the other.
+func (a *attackers) send(participant string, clients, size int) {
 	head := fmt.Sprintf("POST /participant/%s/sensor_event HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n", participant, root, size)
 	part := []byte(strings.Repeat(" ", 1<<20))
 	a.each(clients, func(_ int, c net.Conn, begun func()) {
@@ -233,6 +238,61 @@ func (a *attackers) largely(participant string, clients, size int) {
 			c = again
 		}
 	})
+}
+
+// TestLargeBodiesFromElsewhere is no test: it is the process that sends large bodies, so that the healthy clients' own
+// process has nothing else to do, as if they were on another machine.
+func TestLargeBodiesFromElsewhere(t *testing.T) {
+	asked := strings.Fields(os.Getenv("STRANDLINE_LARGE_BODIES"))
+	if len(asked) != 4 {
+		t.Skip("run by TestDrillOverload")
+	}
+	clients, err := strconv.Atoi(asked[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := strconv.Atoi(asked[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &attackers{server: &server{url: asked[0]}, stop: make(chan struct{})}
+	a.send(asked[1], clients, size)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the drill closes it
+	close(a.stop)
+	a.group.Wait()
+	fmt.Println("tally", a.open.Load(), a.sent.Load(), a.answered.Load(), a.cut.Load())
+}
+
+// largely has another process send large bodies.
+func (a *attackers) largely(participant string, clients, size int) {
+	other := exec.Command(os.Args[0], "-test.run", "^TestLargeBodiesFromElsewhere$", "-test.v")
+	other.Env = append(os.Environ(), fmt.Sprintf("STRANDLINE_LARGE_BODIES=%s %s %d %d", a.url, participant, clients, size))
+	other.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var out bytes.Buffer
+	other.Stdout = &out
+	in, err := other.StdinPipe()
+	if err == nil {
+		err = other.Start()
+	}
+	if err != nil {
+		a.cut.Add(1)
+		return
+	}
+	a.group.Go(func() {
+		<-a.stop
+		in.Close()
+		_ = other.Wait() // what it has to say is in its output
+		for line := range strings.Lines(out.String()) {
+			var open, sent, answered, cut int64
+			if n, _ := fmt.Sscanf(line, "tally %d %d %d %d", &open, &sent, &answered, &cut); n == 4 {
+				a.open.Add(open)
+				a.sent.Add(sent)
+				a.answered.Add(answered)
+				a.cut.Add(cut)
+			}
+		}
+	})
+	time.Sleep(time.Second) // it is under way
 }
 
 // large sends one large body; false if it is time to stop.

@@ -38,7 +38,11 @@ func (b *backups) Check(to, keysTo string) error {
 	if err != nil {
 		return err
 	}
-	return worded(backup.Check(b.source(), dest))
+	source, err := b.source()
+	if err != nil {
+		return err
+	}
+	return worded(backup.Check(source, dest))
 }
 
 var errBackingUp = fmt.Errorf("%w: a backup is being made already: wait until it is done", domain.ErrRejected)
@@ -61,8 +65,12 @@ func (b *backups) Run(ctx context.Context, to, keysTo string, progress func(api.
 	if err != nil {
 		return api.Backup{}, err
 	}
+	source, err := b.source()
+	if err != nil {
+		return api.Backup{}, err
+	}
 	begun := time.Now()
-	made, err := backup.Run(ctx, b.source(), dest, version(), begun, func(done, total int64) { progress(underWay(begun, done, total)) })
+	made, err := backup.Run(ctx, source, dest, version(), begun, func(done, total int64) { progress(underWay(begun, done, total)) })
 	if err != nil {
 		if ctx.Err() == nil {
 			b.log.Error("a backup could not be made", "error", err)
@@ -87,7 +95,13 @@ func underWay(begun time.Time, done, total int64) api.Backup {
 	return b
 }
 
-func (b *backups) source() backup.Source { return backup.Source{Log: b.storage.log, Keys: b.keys} }
+func (b *backups) source() (backup.Source, error) {
+	own, ok := b.ownLog()
+	if !ok {
+		return backup.Source{}, fmt.Errorf("%w: the events are stored on EventStoreDB: make a backup of that, and of the folder keys", domain.ErrRejected)
+	}
+	return backup.Source{Log: own, Keys: b.keys}, nil
+}
 
 // destination opens the two folders, and makes them where they are missing, if they are apart from each other and from
 // the data folder.

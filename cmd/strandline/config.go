@@ -217,6 +217,29 @@ func (s *secret) Set(value string) error { *s = secret(value); return nil }
 // Type implements pflag.Value.
 func (s *secret) Type() string { return "secret" }
 
+// address is the value of a setting that is the URL of another server: its password is never shown.
+type address string
+
+// String implements pflag.Value.
+func (a *address) String() string { return string(*a) }
+
+// Set implements pflag.Value.
+func (a *address) Set(value string) error { *a = address(value); return nil }
+
+// Type implements pflag.Value.
+func (a *address) Type() string { return "string" }
+
+// shown is the address for people: what stands between the name and the @ is left out.
+func (a *address) shown() string {
+	scheme, rest, ok := strings.Cut(string(*a), "://")
+	at := strings.LastIndex(rest, "@")
+	if !ok || at < 0 {
+		return string(*a)
+	}
+	user, _, _ := strings.Cut(rest[:at], ":")
+	return scheme + "://" + user + ":********" + rest[at:]
+}
+
 // secretFlags adds a setting that is never shown: NAME, for environment and file, and NAME-file, which names a file that
 // holds it.
 func secretFlags(flags *pflag.FlagSet, name, about string) {

@@ -59,6 +59,9 @@ func shownSettings(flags *pflag.FlagSet) (all []setting) {
 		if isSecret(f) && value != "" {
 			value = "********"
 		}
+		if a, ok := f.Value.(*address); ok {
+			value = a.shown()
+		}
 		from := originOf(f)
 		all = append(all, setting{f.Name, value, from.kind, from.where})
 	})

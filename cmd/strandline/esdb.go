@@ -27,13 +27,13 @@ import (
 	"strandline/transport/rest/signin"
 )
 
-// esdb holds the flags of the door for clients of EventStoreDB.
-type esdb struct {
+// esdbFlags holds the flags of the door for clients of EventStoreDB.
+type esdbFlags struct {
 	listen string
 	trust  bool
 }
 
-func (o *esdb) flags(flags *pflag.FlagSet) {
+func (o *esdbFlags) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.listen, "esdb-listen", "", "address of EventStoreDB's gRPC protocol, over TLS; :0 picks a port (default: none)")
 	flags.BoolVar(&o.trust, "esdb-trust-loopback", false,
 		"let callers of --esdb-listen on this machine act as root without credentials, in plain text too: for development only")
@@ -41,7 +41,7 @@ func (o *esdb) flags(flags *pflag.FlagSet) {
 
 // esdbDoor is the door while it is open; the zero door is none.
 type esdbDoor struct {
-	esdb
+	esdbFlags
 	listener net.Listener
 	config   *tls.Config
 	stop     context.CancelFunc
@@ -50,7 +50,7 @@ type esdbDoor struct {
 
 // openEsdb takes the door's address, if it has one. It is secured as HTTPS is.
 func (o *serve) openEsdb() (*esdbDoor, error) {
-	d := &esdbDoor{esdb: o.esdb}
+	d := &esdbDoor{esdbFlags: o.esdb}
 	if d.listen == "" {
 		return d, nil
 	}

@@ -42,7 +42,8 @@ type serve struct {
 	metrics    string
 	logging    logging
 	tracing    traces
-	esdb       esdb
+	esdb       esdbFlags
+	eventstore storePlace
 	durability string
 	demo       bool
 }
@@ -82,6 +83,7 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 	o.logging.flags(flags)
 	o.tracing.flags(flags)
 	o.esdb.flags(flags)
+	o.eventstore.flags(flags)
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
 	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
 	flags.String(configFlag, "", "YAML file with settings (default: none)")
@@ -111,7 +113,16 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 		return err
 	}
 	defer others.close()
-	s, err := openStorage(o.data, o.durability == durabilityDisk, log)
+	elsewhere, err := o.eventstore.open()
+	if err != nil {
+		return err
+	}
+	if elsewhere != nil {
+		if err := reached(ctx, elsewhere, part(log, "log")); err != nil {
+			return exitWith(exitData, errors.Join(err, elsewhere.Close()))
+		}
+	}
+	s, err := openStorage(o.data, elsewhere, o.durability == durabilityDisk, log)
 	if err != nil {
 		return err
 	}

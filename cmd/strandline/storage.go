@@ -27,7 +27,7 @@ import (
 
 // storage is what a data folder holds, opened: the log and the keys, which are the truth, and the read models.
 type storage struct {
-	log       *embedded.Store
+	log       eventLog
 	keys      *keys.Store
 	codec     *codec.Codec
 	directory *directory.Directory
@@ -45,11 +45,12 @@ type storage struct {
 type truth struct {
 	log, keys files.System
 	options   embedded.Options
+	elsewhere eventLog // in the place of log; nil if that is here
 }
 
-// openStorage opens a data folder and makes what is missing. Without durable the log does not wait for the disk.
-func openStorage(dir string, durable bool, log *slog.Logger) (*storage, error) {
-	t := truth{options: embedded.Options{NoSync: !durable, Logger: part(log, "log")}}
+// openStorage opens a data folder and makes what is missing. Events are stored elsewhere, or with nil in the folder. Without durable the log does not wait for the disk.
+func openStorage(dir string, elsewhere eventLog, durable bool, log *slog.Logger) (*storage, error) {
+	t := truth{elsewhere: elsewhere, options: embedded.Options{NoSync: !durable, Logger: part(log, "log")}}
 	err := t.onDisk(dir)
 	if err != nil {
 		return nil, exitWith(exitData, fmt.Errorf("data folder %s: %w", dir, unusable(err)))
@@ -116,14 +117,19 @@ func shown(p domain.Position) string {
 }
 
 // openTruth opens the log first: its lock keeps a second server out of the whole folder.
-func (s *storage) openTruth(t truth, dir string) (err error) {
-	s.log, err = embedded.Open(t.log, t.options)
+func (s *storage) openTruth(t truth, dir string) error {
+	if t.elsewhere != nil {
+		s.log = t.elsewhere
+		return s.openKeys(t.keys, filepath.Join(dir, "keys"))
+	}
+	own, err := embedded.Open(t.log, t.options)
 	if errors.Is(err, domain.ErrDamaged) {
 		return fmt.Errorf("%w; restore log/ from its backup", err)
 	}
 	if err != nil {
 		return err
 	}
+	s.log = own
 	return s.openKeys(t.keys, filepath.Join(dir, "keys"))
 }
 

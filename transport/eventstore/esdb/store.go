@@ -20,6 +20,7 @@ import (
 type Store struct {
 	*supervisor
 	maxAppend int
+	heads     heads
 
 	mu   sync.Mutex
 	seen domain.Position // the greatest that an append has returned
@@ -52,14 +53,6 @@ func Open(connection string, options ...Option) (*Store, error) {
 func (s *Store) Close() error {
 	s.stop()
 	return nil
-}
-
-// Head implements commands.EventStore: the last event that is not the system's.
-func (s *Store) Head(ctx context.Context) (domain.Position, error) {
-	for r, err := range s.ReadAll(ctx, domain.Position{}, 1, commands.Backwards) {
-		return r.Position, err
-	}
-	return domain.Position{}, nil
 }
 
 // Find implements commands.EventStore. The server has no index of ids, so the stream is read from its end.

@@ -21,7 +21,8 @@ import (
 const (
 	firstPause  = 50 * time.Millisecond
 	longestWait = 2 * time.Second
-	attempts    = 2 // that the client makes by itself before it gives up
+	patience    = 5 * time.Second // of a caller whose own time does not end earlier
+	attempts    = 2               // that the client makes by itself before it gives up
 )
 
 // supervisor owns the client: one at a time, replaced whole once it has failed.
@@ -54,8 +55,10 @@ func (s *supervisor) stop() {
 	}
 }
 
-// client returns a client that has answered once. It waits until there is one, or ctx ends.
+// client returns a client that has answered once. It waits until there is one, for a while or until ctx ends.
 func (s *supervisor) client(ctx context.Context) (*esdb.Client, error) {
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
 	for {
 		s.mu.Lock()
 		if s.current != nil {
@@ -72,20 +75,22 @@ func (s *supervisor) client(ctx context.Context) (*esdb.Client, error) {
 		case <-making:
 		case <-s.closing.Done():
 			return nil, fmt.Errorf("%w: the event store has been closed", domain.ErrUnavailable)
+		case <-enough.C:
+			return nil, s.away(domain.ErrUnavailable)
 		case <-ctx.Done():
-			return nil, s.away(ctx)
+			return nil, s.away(ctx.Err())
 		}
 	}
 }
 
 // away is the error of a caller whose time ended while there was no server.
-func (s *supervisor) away(ctx context.Context) error {
+func (s *supervisor) away(end error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason == nil {
-		return ctx.Err()
+		return end
 	}
-	return fmt.Errorf("EventStoreDB cannot be reached (%w): %w", s.reason, ctx.Err())
+	return fmt.Errorf("%w: EventStoreDB cannot be reached: %w", end, s.reason)
 }
 
 // make makes a client and tries it with one call, so that nobody else is caught in one that never connects. After a

@@ -120,12 +120,19 @@ func (s *Server) bury(ctx context.Context, caller Caller, stream string, l life)
 
 // note appends an event of the server's own.
 func (s *Server) note(ctx context.Context, caller Caller, stream string, expected domain.Expected, typ string, data []byte) (domain.Position, error) {
+	return s.put(ctx, caller, stream, expected, typ, external.Event{JSON: true, Data: data})
+}
+
+// put appends an event for a caller, or for nobody in particular.
+func (s *Server) put(ctx context.Context, caller Caller, stream string, expected domain.Expected, typ string, e external.Event) (domain.Position, error) {
 	r := domain.Record{
 		Envelope: domain.Envelope{Type: typ, Version: 1, Dialect: "esdb", ContentType: domain.External},
-		Data:     external.Event{JSON: true, Data: data}.Pack(),
+		Data:     e.Pack(),
 	}
 	rand.Read(r.ID[:])
-	caller.Stamp(&r.Envelope)
+	if caller != nil {
+		caller.Stamp(&r.Envelope)
+	}
 	done, err := s.store.Append(ctx, stream, expected, []domain.Record{r})
 	return done.Position, err
 }

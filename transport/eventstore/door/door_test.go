@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,23 +34,47 @@ func (open) Show(_ context.Context, r domain.Record) (door.Shown, bool) {
 	return s, err == nil
 }
 
+// guest is a gate that lets everybody in, to look only.
+type guest struct{ open }
+
+func (guest) Enter(context.Context, string, string) (door.Caller, error) { return guest{}, nil }
+func (guest) MayManage() error                                           { return domain.ErrForbidden }
+
 // world is a door over a store, and the official client of it.
 type world struct {
 	*testing.T
-	store  *memory.Store
-	client *esdb.Client
+	store   *memory.Store
+	client  *esdb.Client
+	address string
+	close   func()
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	store := memory.New()
+	return worldOver(t, memory.New())
+}
+
+// worldOver opens a door over a store that may have been used before.
+func worldOver(t *testing.T, store *memory.Store) *world {
+	t.Helper()
+	return build(t, store, open{})
+}
+
+// worldFor opens a door with a gate.
+func worldFor(t *testing.T, gate door.Gate) *world {
+	t.Helper()
+	return build(t, memory.New(), gate)
+}
+
+func build(t *testing.T, store *memory.Store, gate door.Gate) *world {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- door.New(store, open{}).Serve(ctx, l, nil) }()
+	go func() { done <- door.New(store, gate).Serve(ctx, l, nil) }()
 	settings, err := esdb.ParseConnectionString("esdb://" + l.Addr().String() + "?tls=false")
 	if err != nil {
 		t.Fatal(err)
@@ -59,14 +84,16 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	w := &world{T: t, store: store, client: client, address: l.Addr().String()}
+	w.close = sync.OnceFunc(func() {
 		client.Close()
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return &world{t, store, client}
+	t.Cleanup(w.close)
+	return w
 }
 
 func event(typ, data string) esdb.EventData {

@@ -32,6 +32,18 @@ func failure(ctx context.Context, stream string, err error) error {
 	case errors.Is(err, ErrStreamDeleted):
 		trail(ctx, trailerException, "stream-deleted", trailerStream, stream)
 		return status.Error(codes.FailedPrecondition, "the stream has been tombstoned: its name cannot be used any more")
+	case errors.Is(err, errNoGroup):
+		trail(ctx, trailerException, "persistent-subscription-does-not-exist", trailerStream, stream)
+		return status.Error(codes.NotFound, "there is no such group: create it first")
+	case errors.Is(err, errGroupExists):
+		trail(ctx, trailerException, "persistent-subscription-exists", trailerStream, stream)
+		return status.Error(codes.AlreadyExists, "there is a group of that name: update it, or use another name")
+	case errors.Is(err, errGroupFull):
+		trail(ctx, trailerException, "maximum-subscribers-reached", trailerStream, stream)
+		return status.Error(codes.FailedPrecondition, "the group has as many consumers as it may have: end one, or update the group")
+	case errors.Is(err, errGroupDropped):
+		trail(ctx, trailerException, "persistent-subscription-dropped", trailerStream, stream)
+		return status.Error(codes.Canceled, "the group has been changed, removed or restarted: connect again")
 	case errors.Is(err, domain.ErrAppendTooLarge):
 		trail(ctx, trailerException, "maximum-append-size-exceeded")
 		return status.Error(codes.InvalidArgument, "the append is larger than the store takes: append fewer events at a time")

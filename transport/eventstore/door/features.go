@@ -31,6 +31,7 @@ func (features) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeat
 
 const (
 	streamsService = "event_store.client.streams.streams"
+	groupsService  = "event_store.client.persistent_subscriptions.persistentsubscriptions"
 	gossipService  = "event_store.client.gossip.gossip"
 )
 
@@ -43,6 +44,14 @@ var methods = []struct {
 	{streamsService, "read", []string{"position", "events"}},
 	{streamsService, "delete", nil},
 	{streamsService, "tombstone", nil},
+	{groupsService, "create", []string{"all"}},
+	{groupsService, "update", []string{"all"}},
+	{groupsService, "delete", []string{"all"}},
+	{groupsService, "read", []string{"all"}},
+	{groupsService, "getinfo", []string{"all"}},
+	{groupsService, "list", []string{"all"}},
+	{groupsService, "replayparked", []string{"all"}},
+	{groupsService, "restartsubsystem", nil},
 	{gossipService, "read", nil},
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
@@ -86,6 +87,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, security credentials
 	}
 	server := grpc.NewServer(options...)
 	streams.RegisterStreamsServer(server, s)
+	shared := &groups{server: s}
+	defer shared.close()
+	persistent.RegisterPersistentSubscriptionsServer(server, shared)
 	serverfeatures.RegisterServerFeaturesServer(server, features{})
 	gossip.RegisterGossipServer(server, members{server: s})
 	stopped := context.AfterFunc(ctx, func() { stop(server) })

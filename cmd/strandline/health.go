@@ -88,6 +88,7 @@ func (v *vitals) examine(r *http.Request) readiness {
 		a.fails("keys", "keys", "no more keys can be made: "+plain(err))
 	}
 	a.projections(v, r)
+	a.redis(v)
 	a.Ready = len(a.Parts) == 0
 	return a
 }

@@ -46,12 +46,14 @@ type node struct {
 func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slog.Logger) (*node, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &node{storage: s, stop: stop, presence: newPresence(s.clock)}
-	n.runner = projections.New(s.log, s.decode, s.models, s.runnerOptions(projections.WithLogger(part(log, "projections")))...)
+	s.listen(n.presence.id)
+	n.runner = projections.New(s.feed(), s.decode, s.models, s.runnerOptions(projections.WithLogger(part(log, "projections")))...)
 	n.running.Go(func() {
 		if err := n.runner.Run(running); err != nil {
 			log.Error("the read models could not be closed", "error", err)
 		}
 	})
+	n.running.Go(func() { s.relay(running) })
 	if err := n.start(ctx, running, dir, env, log); err != nil {
 		return nil, errors.Join(err, n.close())
 	}

@@ -44,6 +44,7 @@ type serve struct {
 	tracing    traces
 	esdb       esdbFlags
 	eventstore storePlace
+	redis      address
 	durability string
 	demo       bool
 }
@@ -84,6 +85,7 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 	o.tracing.flags(flags)
 	o.esdb.flags(flags)
 	o.eventstore.flags(flags)
+	redisFlags(flags, &o.redis)
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
 	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
 	flags.String(configFlag, "", "YAML file with settings (default: none)")
@@ -113,6 +115,10 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 		return err
 	}
 	defer others.close()
+	bell, err := openRedis(o.redis, part(log, "redis"))
+	if err != nil {
+		return err
+	}
 	elsewhere, err := o.eventstore.open()
 	if err != nil {
 		return err
@@ -126,7 +132,7 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 	if err != nil {
 		return err
 	}
-	s.tracer = tracer
+	s.tracer, s.redis = tracer, bell
 	defer s.stopTracing()
 	n, err := startNode(ctx, s, o.data, env, log)
 	if ctx.Err() != nil && err != nil {

@@ -38,6 +38,7 @@ type storage struct {
 	tracer    *tracing.Tracer  // nil where nothing is traced
 	metrics   *metrics.Metrics // of the log at first, then of all that a node does
 	clock     func() time.Time
+	redis     doorbell // of a server that has one
 }
 
 // truth is where a data folder keeps what cannot be made again: the file systems of the log and of the keys, which the
@@ -188,6 +189,14 @@ func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 	return nil
 }
 
+// feed is where read models hear of events.
+func (s *storage) feed() projections.Feed {
+	if s.redis.feed != nil {
+		return s.redis.feed
+	}
+	return s.log
+}
+
 // decode opens a record and decodes it.
 func (s *storage) decode(ctx context.Context, r domain.Record) (domain.Recorded, error) {
 	return s.codec.Decode(ctx, r, parts{s.log})
@@ -235,6 +244,7 @@ func (s *storage) close() error {
 	if s.keys != nil {
 		errs = append(errs, s.keys.Close())
 	}
+	errs = append(errs, s.redis.close())
 	return errors.Join(errs...)
 }
 

@@ -43,7 +43,7 @@ func (v *vitals) reading() metrics.Reading {
 	// Both fail only once the store is closed, and then there is nothing to show.
 	head, _ := v.node.log.Head(context.Background())
 	lags, _ := v.node.runner.Lags(context.Background(), time.Now())
-	r.LogPosition = head.Commit
+	r.LogPosition, r.FeedBackfills = head.Commit, v.node.redis.backfills()
 	for _, s := range lags {
 		r.Projections = append(r.Projections, metrics.Projection{Name: s.Name, LagEvents: s.Behind,
 			LagSeconds: s.Lag.Seconds(), Parked: parked[s.Name], Stalled: s.Stalled != ""})

@@ -30,7 +30,6 @@ type Metrics struct {
 	appends   prometheus.Histogram
 	syncs     prometheus.Histogram
 	groups    prometheus.Histogram
-	backfills prometheus.Counter
 }
 
 // New returns the Metrics of a program of the given version.
@@ -45,15 +44,14 @@ func New(version string) *Metrics {
 			Help: "Requests that are being served, streams too."}),
 		signins: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "strandline_signins_total",
 			Help: "Attempts to sign in, by how they ended."}, []string{"outcome"}),
-		appends:   histogram("strandline_append_duration_seconds", "Time of an append to the log, with its wait for the disk.", diskBounds),
-		syncs:     histogram("strandline_fsync_duration_seconds", "Time that the write of a group waited for the disk.", diskBounds),
-		groups:    histogram("strandline_log_group_events", "Records that became durable together.", prometheus.ExponentialBuckets(1, 2, 12)),
-		backfills: prometheus.NewCounter(prometheus.CounterOpts{Name: "strandline_feed_backfills_total", Help: "Gaps of a feed that were filled from the log."}),
+		appends: histogram("strandline_append_duration_seconds", "Time of an append to the log, with its wait for the disk.", diskBounds),
+		syncs:   histogram("strandline_fsync_duration_seconds", "Time that the write of a group waited for the disk.", diskBounds),
+		groups:  histogram("strandline_log_group_events", "Records that became durable together.", prometheus.ExponentialBuckets(1, 2, 12)),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "strandline_build_info", Help: "The program that runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.durations, m.inFlight, m.signins, m.appends, m.syncs, m.groups, m.backfills, build,
+	m.registry.MustRegister(m.requests, m.durations, m.inFlight, m.signins, m.appends, m.syncs, m.groups, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, outcome := range signin.Outcomes {
 		m.signins.WithLabelValues(string(outcome)) // is shown before it happens, so that a rate can begin at 0

@@ -25,7 +25,7 @@ var (
 func reading() metrics.Reading {
 	return metrics.Reading{
 		LogPosition: 101, LogBytes: 102, LogQueued: 103, LogQueueLimit: 104, LogPending: 105, BodyBytes: 106, BodyLimit: 107,
-		BodyWaiting: 108, DiskFree: 109, DiskRunway: math.Inf(1),
+		BodyWaiting: 108, FeedBackfills: 112, DiskFree: 109, DiskRunway: math.Inf(1),
 		Projections: []metrics.Projection{{Name: "series", LagEvents: 110, LagSeconds: 1.5, Parked: 111, Stalled: true}},
 	}
 }
@@ -77,7 +77,7 @@ func TestPage(t *testing.T) {
 		`strandline_projection_lag_seconds{projection="series"} 1.5`,
 		`strandline_projection_parked{projection="series"} 111`,
 		`strandline_projection_stalled{projection="series"} 1`,
-		`strandline_feed_backfills_total 0`,
+		`strandline_feed_backfills_total 112`,
 		`strandline_build_info{goversion="` + runtime.Version() + `",version="1.2.3"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

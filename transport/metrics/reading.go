@@ -11,6 +11,7 @@ type Reading struct {
 	BodyBytes, BodyLimit     int64
 	BodyWaiting              int
 	Projections              []Projection
+	FeedBackfills            int64
 	DiskFree                 uint64
 	DiskRunway               float64 // seconds, infinite where nothing is being written
 }
@@ -47,12 +48,13 @@ var (
 	lagSeconds    = what("projection_lag_seconds", "Seconds that a projection is behind the log.", "projection")
 	parked        = what("projection_parked", "Events that a projection could not apply.", "projection")
 	stalled       = what("projection_stalled", "1 while a projection cannot go on.", "projection")
+	feedBackfills = what("feed_backfills_total", "Gaps of a feed that were filled from the log.")
 )
 
 // Describe implements prometheus.Collector.
 func (gauges) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{logPosition, logBytes, logQueued, logQueueLimit, logPending, bodyBytes, bodyLimit,
-		bodyWaiting, diskFree, diskRunway, lagEvents, lagSeconds, parked, stalled} {
+		bodyWaiting, diskFree, diskRunway, lagEvents, lagSeconds, parked, stalled, feedBackfills} {
 		to <- d
 	}
 }
@@ -73,6 +75,7 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 	show(bodyWaiting, float64(r.BodyWaiting))
 	show(diskFree, float64(r.DiskFree))
 	show(diskRunway, r.DiskRunway)
+	to <- prometheus.MustNewConstMetric(feedBackfills, prometheus.CounterValue, float64(r.FeedBackfills))
 	for _, p := range r.Projections {
 		show(lagEvents, float64(p.LagEvents), p.Name)
 		show(lagSeconds, p.LagSeconds, p.Name)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,9 +13,6 @@ import (
 
 	"strandline/domain"
 )
-
-// checkpoints is the hash in which readers say how far they are, so that a relay does not trim what they need.
-const checkpoints = "strandline:checkpoints"
 
 // Sizes and times of reading.
 const (
@@ -64,10 +62,10 @@ type following struct {
 	*Feed
 	at       domain.Position // of the last record yielded
 	read     domain.Position // of the last entry looked at
+	missed   domain.Position // where the store ended when Redis had nothing of it: zero if it had all
 	yield    func([]domain.Record, error) bool
 	enough   bool // the reader wants no more
 	behind   bool // it has not been told that it has caught up since it fell behind
-	away     bool // Redis was, when last asked
 	reported time.Time
 }
 
@@ -77,16 +75,15 @@ func (g *following) next(ctx context.Context) error {
 	if g.read.Before(g.at) {
 		g.read = g.at
 	}
-	found, err := g.client.XRead(ctx, &goredis.XReadArgs{
-		Streams: []string{Stream, id(g.read)}, Count: mostRead, Block: g.patience(),
-	}).Result()
+	found, err := g.await(ctx)
 	switch {
 	case errors.Is(err, goredis.Nil):
 		return g.silence(ctx)
-	case err != nil:
-		return g.without(ctx, err)
+	case err != nil && ctx.Err() == nil:
+		g.log.Warn("Redis is away: the store is read instead", "cause", err)
+		return g.without(ctx)
 	}
-	g.away = false
+	g.missed = domain.Position{}
 	for _, stream := range found {
 		for _, m := range stream.Messages {
 			if err := g.take(ctx, m); err != nil || g.enough {
@@ -94,13 +91,21 @@ func (g *following) next(ctx context.Context) error {
 			}
 		}
 	}
-	g.report(ctx)
+	g.report(ctx, g.at)
 	return nil
 }
 
-// patience is how long to wait for an entry: not at all for who is behind, as there may be none.
+// await waits for entries, and for Redis' answer that there are none not much longer than it should take.
+func (g *following) await(ctx context.Context) ([]goredis.XStream, error) {
+	patience := g.patience()
+	ctx, cancel := context.WithTimeout(ctx, patience+heartbeat)
+	defer cancel()
+	return g.client.XRead(ctx, &goredis.XReadArgs{Streams: []string{Stream, id(g.read)}, Count: mostRead, Block: patience}).Result()
+}
+
+// patience is how long to wait for an entry: hardly for who is behind, or expects one, as there may be none.
 func (g *following) patience() time.Duration {
-	if g.behind {
+	if g.behind || !g.missed.IsZero() {
 		return 10 * time.Millisecond
 	}
 	return heartbeat
@@ -163,52 +168,92 @@ func (g *following) fill(ctx context.Context, upTo domain.Position) error {
 	return ctx.Err()
 }
 
-// silence asks the store whether there should have been something to read.
+// silence asks the store whether there should have been something to read. What has only just been appended may be under
+// way, and so it is missing only if it does not come now.
 func (g *following) silence(ctx context.Context) error {
-	g.away = false
 	head, err := g.store.Head(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case !g.missed.IsZero() && g.at.Before(g.missed):
+		return g.without(ctx)
+	case g.at.Before(head):
+		g.missed = head
+		return nil
 	}
-	if g.at.Before(head) {
-		return g.fill(ctx, head)
-	}
-	if g.behind {
-		g.behind = false
-		g.enough = !g.yield(nil, nil)
-	}
-	g.report(ctx)
+	g.missed = domain.Position{}
+	g.caughtUp()
+	g.report(ctx, g.at)
 	return nil
 }
 
-// without goes on without Redis: the store is asked now and then.
-func (g *following) without(ctx context.Context, cause error) error {
-	if !g.away {
-		g.away = true
-		g.log.Warn("Redis is away: the store is read instead", "cause", cause)
-	}
-	head, err := g.store.Head(ctx)
-	if err != nil {
-		return err
-	}
-	if g.at.Before(head) {
-		return g.fill(ctx, head)
-	}
+// caughtUp tells the reader that it has, once each time.
+func (g *following) caughtUp() {
 	if g.behind {
 		g.behind = false
 		g.enough = !g.yield(nil, nil)
 	}
-	wait(ctx, pause/4)
-	return nil
+}
+
+// without reads the store until Redis has what it holds.
+func (g *following) without(ctx context.Context) error {
+	g.missed = domain.Position{}
+	defer func() { g.read = g.at }() // whatever of others' lay beyond it
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	var at atomic.Pointer[domain.Position] // of the last record yielded, for the one who watches
+	from := g.at
+	at.Store(&from)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
+	watching.Go(func() { g.watch(reading, stop, &at) })
+	g.backfills.Add(1)
+	for batch, err := range g.store.Follow(reading, g.at) {
+		if reading.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if err := g.hand(batch); err != nil || g.enough {
+			return err
+		}
+		if len(batch) == 0 {
+			g.caughtUp()
+		}
+		now := g.at
+		at.Store(&now)
+	}
+	return ctx.Err()
+}
+
+// watch calls stop when Redis has what a reader of the store has.
+func (g *following) watch(ctx context.Context, stop func(), at *atomic.Pointer[domain.Position]) {
+	for ; ctx.Err() == nil; wait(ctx, pause/2) {
+		reached := *at.Load()
+		found, err := g.client.XRevRangeN(ctx, Stream, "+", "-", 1).Result()
+		if err != nil {
+			continue
+		}
+		g.report(ctx, reached)
+		if len(found) == 0 {
+			continue
+		}
+		if e, err := read(found[0].Values); err == nil && !e.last.Before(reached) {
+			stop()
+			return
+		}
+	}
 }
 
 // report says how far this reader is, for whoever trims. If it cannot be said, nothing is trimmed that should not be.
-func (g *following) report(ctx context.Context) {
+func (g *following) report(ctx context.Context, at domain.Position) {
 	if time.Since(g.reported) < reportAll {
 		return
 	}
 	g.reported = time.Now()
-	if err := g.client.HSet(ctx, checkpoints, g.name, id(g.at)).Err(); err != nil {
+	if err := g.client.HSet(ctx, checkpoints, g.name, place{at, g.reported}.String()).Err(); err != nil {
 		g.log.Debug("how far a reader is could not be said", "cause", err)
 	}
 }

@@ -51,9 +51,7 @@ func newWorld(t *testing.T, relays int) *world {
 		client := w.server.client()
 		w.busy.Go(func() {
 			defer client.Close()
-			if err := redis.NewRelay(client, w.store, "life", quiet).Run(ctx); err != nil {
-				t.Errorf("relay: %v", err)
-			}
+			redis.NewRelay(client, w.store, "life", quiet).Run(ctx)
 		})
 	}
 	t.Cleanup(func() { stop(); w.busy.Wait(); w.client.Close() })
@@ -271,7 +269,7 @@ func TestCommands(t *testing.T) {
 	before := commands()
 	ctx, stop := context.WithCancel(w.ctx)
 	var relaying sync.WaitGroup
-	relaying.Go(func() { _ = redis.NewRelay(w.client, w.store, "life", quiet).Run(ctx) })
+	relaying.Go(func() { redis.NewRelay(w.client, w.store, "life", quiet).Run(ctx) })
 	head, err := w.store.Head(ctx)
 	w.must(err)
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {

@@ -33,6 +33,7 @@ type Relay struct {
 	store      Store
 	generation string
 	log        *slog.Logger
+	pausing    bool // since something failed, nothing has gone through
 }
 
 // NewRelay returns a Relay. Generation names the life of the store, in which positions are never given twice; empty where
@@ -42,14 +43,30 @@ func NewRelay(client *goredis.Client, store Store, generation string, log *slog.
 }
 
 // Run relays until ctx ends. While Redis or the store are away it tries again.
-func (r *Relay) Run(ctx context.Context) error {
+func (r *Relay) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := r.relay(ctx); err != nil && ctx.Err() == nil {
-			r.log.Warn("the relay pauses", "cause", err)
+			r.complain(err)
 			wait(ctx, pause)
 		}
 	}
-	return nil
+}
+
+// complain says that nothing goes through at present: once, until something does.
+func (r *Relay) complain(err error) {
+	level := slog.LevelDebug
+	if !r.pausing {
+		r.pausing, level = true, slog.LevelWarn
+	}
+	r.log.Log(context.Background(), level, "Redis is not told of events for now", "cause", err)
+}
+
+// works says that something goes through again.
+func (r *Relay) works() {
+	if r.pausing {
+		r.pausing = false
+		r.log.Info("Redis is told of events again")
+	}
 }
 
 // relay begins after the last entry that Redis has.
@@ -172,6 +189,7 @@ func (r *Relay) add(ctx context.Context, entries []entry) error {
 	}
 	done, err := pipe.Exec(ctx)
 	if err == nil {
+		r.works()
 		return nil
 	}
 	for _, c := range done {
@@ -201,28 +219,6 @@ func (r *Relay) sound(ctx context.Context) error {
 // isThere tells the error of an entry whose id is not beyond the last.
 func isThere(err error) bool {
 	return strings.Contains(err.Error(), "equal or smaller")
-}
-
-// trim lets go of what all readers have read, never by number: one that lags would miss it.
-func (r *Relay) trim(ctx context.Context) error {
-	places, err := r.client.HGetAll(ctx, checkpoints).Result()
-	if err != nil || len(places) == 0 {
-		return err
-	}
-	var slowest *domain.Position
-	for _, text := range places {
-		p, err := position(text)
-		if err != nil {
-			continue // not one of ours
-		}
-		if slowest == nil || p.Before(*slowest) {
-			slowest = &p
-		}
-	}
-	if slowest == nil || slowest.IsZero() {
-		return nil
-	}
-	return r.client.XTrimMinIDApprox(ctx, Stream, id(*slowest), 0).Err()
 }
 
 func wait(ctx context.Context, d time.Duration) {

@@ -1,0 +1,208 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// redisServer is a real redis-server of the test's own, which keeps nothing on disk.
+type redisServer struct {
+	t       *testing.T
+	address string
+	process *exec.Cmd
+	client  *goredis.Client
+}
+
+func startRedis(t *testing.T) *redisServer {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("redis-server is missing: apt-get install redis-server")
+	}
+	r := &redisServer{t: t, address: freeAddress(t)}
+	r.client = goredis.NewClient(&goredis.Options{Addr: r.address, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
+	t.Cleanup(func() { r.client.Close(); r.kill() })
+	r.start()
+	return r
+}
+
+func (r *redisServer) start() {
+	r.t.Helper()
+	_, port, _ := strings.Cut(r.address, ":")
+	r.process = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.t.TempDir())
+	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.process.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	for began := time.Now(); r.client.Ping(context.Background()).Err() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			r.t.Fatal("redis-server does not answer")
+		}
+	}
+}
+
+func (r *redisServer) signal(s syscall.Signal) {
+	if r.process != nil {
+		_ = r.process.Process.Signal(s) // it may have ended
+	}
+}
+
+func (r *redisServer) kill() {
+	if r.process != nil {
+		r.signal(syscall.SIGKILL)
+		_ = r.process.Wait() // it was killed
+		r.process = nil
+	}
+}
+
+func (r *redisServer) url() string { return "redis://" + r.address + "/0" }
+
+// rereads writes until stop, and reads each event back at once.
+func (p *promises) rereads(t *testing.T, stop <-chan struct{}, s *server, i int, participant string) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		n := p.next.Add(1)
+		status, answer, _, err := s.try(root, "POST", "/participant/"+participant+"/sensor_event", reading(n))
+		if err != nil || status != 200 {
+			t.Errorf("write: %d %s %v", status, answer, err)
+			return
+		}
+		p.mu.Lock()
+		p.events[i] = append(p.events[i], n)
+		p.mu.Unlock()
+		status, answer, _, err = s.try(root, "GET", fmt.Sprintf("/participant/%s/sensor_event?from=%d&to=%d", participant, n, n+1), "")
+		if err != nil || status != 200 || !strings.Contains(answer, fmt.Sprintf(`"timestamp":%d,`, n)) {
+			t.Errorf("event %d, read straight after it was written: %d %s %v", n, status, answer, err)
+			return
+		}
+	}
+}
+
+// TestDrillRedis does to Redis what happens to it while a node hears of its events through it: every read finds what was
+// written before it, nothing is lost or double, and the read models end up as the log makes them.
+func TestDrillRedis(t *testing.T) {
+	bell := startRedis(t)
+	data := t.TempDir()
+	s := startNode(t, data, withArgs("--redis", bell.url()))
+	made := newStudy(t, s, 4)
+	var promised promises
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for i, p := range made.participants {
+		writers.Go(func() { promised.rereads(t, stop, s, i, p) })
+	}
+	moment := time.Duration(pick(300, 10_000)) * time.Millisecond
+	time.Sleep(moment)
+	if n := s.metric(t, "strandline_feed_backfills_total"); n > 2 {
+		t.Errorf("with Redis at work, events were read from the log %v times", n)
+	}
+	for range pick(3, 20) {
+		if err := bell.client.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(moment / 2)
+	}
+	bell.kill()
+	time.Sleep(moment)
+	s.warns(t, "redis", true)
+	bell.start()
+	time.Sleep(moment)
+	s.warns(t, "redis", false)
+	bell.signal(syscall.SIGSTOP)
+	time.Sleep(time.Duration(pick(1500, 30_000)) * time.Millisecond)
+	bell.signal(syscall.SIGCONT)
+	time.Sleep(moment)
+	close(stop)
+	writers.Wait()
+	promised.checkAll(t, s, made)
+	backfills := s.metric(t, "strandline_feed_backfills_total")
+	if backfills == 0 {
+		t.Error("nothing was read from the log, though Redis was away")
+	}
+	if n, err := bell.client.XLen(t.Context(), "strandline:events").Result(); err != nil || n == 0 {
+		t.Errorf("the stream in Redis holds %d entries, %v", n, err)
+	}
+	if code := s.stop(t); code != 0 {
+		t.Errorf("stopped with %d", code)
+	}
+	for line := range strings.Lines(s.log.String()) {
+		if !strings.HasPrefix(line, "{") || strings.Contains(line, "go-redis") {
+			t.Errorf("the library of Redis speaks in the log: %s", line)
+		}
+	}
+	fed := dumpsAt(t, data, "")
+	if err := os.RemoveAll(filepath.Join(data, "readmodels")); err != nil {
+		t.Fatal(err)
+	}
+	if made := dumpsAt(t, data, ""); made != fed {
+		t.Error("the read models differ from what the log makes of them")
+	}
+	t.Logf("%d events written and read back at once; read from the log instead of Redis %v times", promised.count(), backfills)
+}
+
+// warns waits until /readyz, which says that the node is ready, warns of a part, or does not.
+func (s *server) warns(t *testing.T, part string, want bool) {
+	t.Helper()
+	var status int
+	var answer string
+	for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(20 * time.Millisecond) {
+		if status, answer = s.as(t, "", "GET", "/readyz", ""); status != 200 {
+			break
+		}
+		if strings.Contains(answer, `"part":"`+part+`"`) == want {
+			return
+		}
+	}
+	t.Errorf("/readyz: %d %s; want 200, with a warning of %s: %v", status, answer, part, want)
+}
+
+// TestRedisAway starts a node whose Redis is nowhere, and stops it in good time.
+func TestRedisAway(t *testing.T) {
+	s := startNode(t, t.TempDir(), withEnv("STRANDLINE_REDIS=redis://somebody:pass-word@"+freeAddress(t)+"/3"))
+	newStudy(t, s, 1)
+	s.warns(t, "redis", true)
+	began := time.Now()
+	if code := s.stop(t); code != 0 || time.Since(began) > 5*time.Second {
+		t.Errorf("stopped with %d after %s", code, time.Since(began))
+	}
+	if strings.Contains(s.log.String(), "pass-word") {
+		t.Errorf("the log holds the password:\n%s", s.log)
+	}
+	if n := strings.Count(s.log.String(), "\n"); n > 10 {
+		t.Errorf("%d lines of log:\n%s", n, s.log)
+	}
+}
+
+// TestRedisAddress has the password shown to nobody, and what is no address refused without repeating it.
+func TestRedisAddress(t *testing.T) {
+	for at, shown := range map[string]string{
+		"redis://127.0.0.1:6379/0":          "redis://127.0.0.1:6379/0",
+		"redis://u:pass-word@127.0.0.1:1/2": "redis://u:********@127.0.0.1:1/2",
+		"redis://:pass-word@127.0.0.1:1/2":  "redis://:********@127.0.0.1:1/2",
+		"redis://u:pass-word@%":             "redis://u:********@%",
+	} {
+		out, _, code := command(t, "config", "print", "--redis", at)
+		if code != 0 || strings.Contains(out, "pass-word") || !strings.Contains(out, shown) {
+			t.Errorf("config print --redis %s: %d %s", at, code, out)
+		}
+	}
+	for _, at := range []string{"http://u:pass-word@127.0.0.1:1/2", "redis://u:pass-word@127.0.0.1:1/pass-word", "redis://u:pass-word@[::1", "pass-word"} {
+		_, messages, code := command(t, "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--redis", at)
+		if code != 2 || strings.Contains(messages, "pass-word") || !strings.Contains(messages, "--redis") {
+			t.Errorf("serve --redis %s: %d %s", at, code, messages)
+		}
+	}
+}

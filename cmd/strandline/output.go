@@ -43,7 +43,7 @@ func (o *output) value(to io.Writer, value any) error {
 	return err
 }
 
-// member prints one member of an object, texts without their quotes. An object without it leaves nothing.
+// member prints one member of an object, texts without their quotes. An object without it leaves nothing, and so does null.
 func (o *output) member(to io.Writer, object []byte) error {
 	value := json.RawMessage(object)
 	for name := range strings.SplitSeq(o.only, ".") {
@@ -52,6 +52,9 @@ func (o *output) member(to io.Writer, object []byte) error {
 			return nil
 		}
 		value = members[name]
+	}
+	if string(value) == "null" {
+		return nil
 	}
 	var text string
 	if json.Unmarshal(value, &text) != nil {

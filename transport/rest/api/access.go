@@ -81,10 +81,11 @@ func moment(ms int64) *time.Time {
 	return &at
 }
 
-// nameless is the id of an object as answers have it, nil for the installation.
-func nameless(id string) *string {
-	if id == "" {
+// orNull is a value as answers have it where the zero value says that there is none: for an id, the installation.
+func orNull[T comparable](v T) *T {
+	var none T
+	if v == none {
 		return nil
 	}
-	return &id
+	return &v
 }

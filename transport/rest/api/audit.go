@@ -44,24 +44,24 @@ func auditRoutes() []route {
 	}
 }
 
-// record is an audit record as clients see it.
+// record is an audit record as clients see it. What there is none of is null.
 type record struct {
 	Time       time.Time         `json:"time" about:"when the first event of the request was recorded"`
 	Request    domain.ID         `json:"request" about:"id of the request; of the event where there was no request"`
 	Actor      string            `json:"actor" about:"who asked: an object's id, root, system or anonymous"`
-	Credential string            `json:"credential,omitempty" about:"id of the credential used"`
-	APIKey     string            `json:"api_key,omitempty" about:"id of the program's API key"`
-	Address    string            `json:"address,omitempty" about:"where the request came from"`
-	Agent      string            `json:"agent,omitempty" about:"what the program calls itself"`
-	Method     string            `json:"method,omitempty"`
-	Route      string            `json:"route,omitempty" about:"the path, without what stands in it"`
-	Object     string            `json:"object,omitempty" about:"the id that the request named"`
-	Subject    string            `json:"subject,omitempty" about:"the participant whom it was about"`
-	Command    string            `json:"command,omitempty" about:"what was to be changed"`
-	Reason     string            `json:"reason,omitempty" about:"why, in the caller's words"`
+	Credential *string           `json:"credential" about:"id of the credential used"`
+	APIKey     *string           `json:"api_key" about:"id of the program's API key"`
+	Address    *string           `json:"address" about:"where the request came from"`
+	Agent      *string           `json:"agent" about:"what the program calls itself"`
+	Method     *string           `json:"method"`
+	Route      *string           `json:"route" about:"the path, without what stands in it"`
+	Object     *string           `json:"object" about:"the id that the request named"`
+	Subject    *string           `json:"subject" about:"the participant whom it was about"`
+	Command    *string           `json:"command" about:"what was to be changed"`
+	Reason     *string           `json:"reason" about:"why, in the caller's words"`
 	Outcome    string            `json:"outcome" enum:"done,served,refused,quiet,flooded" about:"done: something was changed; served: something was shown; refused; quiet: there was nothing to do; flooded: many requests of nobody known, counted"`
-	Code       string            `json:"code,omitempty" about:"why it was refused"`
-	Status     int               `json:"status,omitempty" about:"the HTTP status of the answer"`
+	Code       *string           `json:"code" about:"why it was refused"`
+	Status     *int              `json:"status" about:"the HTTP status of the answer"`
 	Rows       int               `json:"rows" about:"how many objects or observations were shown; of a flood, how many requests there were"`
 	Events     []domain.Position `json:"events" about:"of all that the request led to"`
 }
@@ -69,7 +69,7 @@ type record struct {
 // recordPage is one page of audit records.
 type recordPage struct {
 	Records []record `json:"records"`
-	Next    string   `json:"next" about:"to be given as after, for the page that follows"`
+	Next    *string  `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left but that the caller has asked for records"`
 	End     bool     `json:"end" about:"there was nothing more when the request came; oldest first there may be later"`
 }
 
@@ -89,10 +89,15 @@ func (c *call) audit() (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	page := recordPage{[]record{}, recordCursor(found.Last), found.End}
+	page := recordPage{Records: []record{}, End: found.End}
+	own := 0
 	for _, r := range found.Records {
 		page.Records = append(page.Records, shownRecord(r))
+		if c.isOwn(r.Credential, r.Route) {
+			own++
+		}
 	}
+	page.Next = onward(recordCursor(found.Last), found.End && own == len(found.Records))
 	return shows(page, len(page.Records))
 }
 
@@ -137,8 +142,9 @@ func (c *call) mayView(r audit.Record) bool {
 
 func shownRecord(r audit.Record) record {
 	return record{
-		Time: r.Time, Request: r.Request, Actor: r.Actor, Credential: r.Credential, APIKey: r.APIKey, Address: r.Address,
-		Agent: r.Agent, Method: r.Method, Route: r.Route, Object: r.Object, Subject: r.Subject, Command: r.Command,
-		Reason: r.Reason, Outcome: r.Outcome, Code: r.Code, Status: r.Status, Rows: r.Rows, Events: r.Events,
+		Time: r.Time, Request: r.Request, Actor: r.Actor, Credential: orNull(r.Credential), APIKey: orNull(r.APIKey),
+		Address: orNull(r.Address), Agent: orNull(r.Agent), Method: orNull(r.Method), Route: orNull(r.Route), Object: orNull(r.Object),
+		Subject: orNull(r.Subject), Command: orNull(r.Command), Reason: orNull(r.Reason),
+		Outcome: r.Outcome, Code: orNull(r.Code), Status: orNull(r.Status), Rows: r.Rows, Events: r.Events,
 	}
 }

@@ -145,8 +145,8 @@ func TestAnAuditRecord(t *testing.T) {
 	w := nine(t)
 	_, body := w.ask(t, "GET", "/audit?limit=1&from=2026-05-06T12:00:08Z", "root")
 	want := `{"records":[{"time":"2026-05-06T12:00:08Z","request":"0f080000-0000-0000-0000-000000000000","actor":"a0","credential":"c-a0","api_key":"k",` +
-		`"address":"192.0.2.7","agent":"curl","method":"GET","route":"/r/0","object":"ben","subject":"anna","reason":"ward round",` +
-		`"outcome":"done","status":200,"rows":0,"events":["8"]}],`
+		`"address":"192.0.2.7","agent":"curl","method":"GET","route":"/r/0","object":"ben","subject":"anna","command":null,"reason":"ward round",` +
+		`"outcome":"done","code":null,"status":200,"rows":0,"events":["8"]}],`
 	if !strings.HasPrefix(body, want) {
 		t.Errorf("%s, want it to begin with %s", body, want)
 	}

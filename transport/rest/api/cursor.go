@@ -23,6 +23,16 @@ const (
 // errCursor is met by a cursor that this server has not given, or not for this.
 var errCursor = fmt.Errorf("%w: after is not what a page of this route has given as next", domain.ErrInvalid)
 
+// onward is next of a page, null where it is over: where there was nothing more, and nothing in it either. So whoever
+// goes on as long as there is a next sees everything and comes to an end, and whoever wants to come back later has the
+// next of the last page that had something.
+func onward[T comparable](next T, over bool) *T {
+	if over {
+		return nil
+	}
+	return orNull(next)
+}
+
 // cursor is a cursor that is being written or read.
 type cursor struct {
 	rest   []byte

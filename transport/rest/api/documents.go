@@ -95,7 +95,7 @@ type entity struct {
 // documentPage is one page of documents.
 type documentPage struct {
 	Documents []entity `json:"documents"`
-	Next      string   `json:"next" about:"to be given as after, for the page that follows"`
+	Next      *string  `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left"`
 	End       bool     `json:"end" about:"there was nothing more when the request came; later there may be"`
 }
 
@@ -158,14 +158,14 @@ func (k documentKind) list(c *call) (rest.Answer, error) {
 	if c.media == mediaLines {
 		return c.lines(func(ctx context.Context, w *lineWriter) error { return k.write(ctx, w, after) }), nil
 	}
-	page := documentPage{Documents: []entity{}, Next: c.query.text("after"), End: true}
+	page, next := documentPage{Documents: []entity{}, End: true}, ""
 	var ids []string
 	for o := range k.visible(c, after) {
 		if len(ids) == c.query.page() {
 			page.End = false
 			break
 		}
-		ids, page.Next = append(ids, o.ID), placeCursor(o.Place)
+		ids, next = append(ids, o.ID), placeCursor(o.Place)
 	}
 	found, err := c.Documents.Get(c.Context(), k.kind, ids...)
 	for _, d := range found {
@@ -174,6 +174,7 @@ func (k documentKind) list(c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
+	page.Next = orNull(next)
 	return shows(page, len(page.Documents))
 }
 

@@ -40,7 +40,7 @@ func eventRoutes() []route {
 	}
 }
 
-// event is a recorded event as clients see it.
+// event is a recorded event as clients see it. What there is none of is null.
 type event struct {
 	Position    domain.Position `json:"position"`
 	Stream      string          `json:"stream"`
@@ -50,22 +50,25 @@ type event struct {
 	Version     int             `json:"version" about:"of the schema of data, which goes by type and version"`
 	Time        time.Time       `json:"time" about:"when it was recorded; never goes back"`
 	Actor       string          `json:"actor" about:"who acted: an object's id, root, system or anonymous"`
-	Credential  string          `json:"credential,omitempty" about:"id of the credential used"`
-	APIKey      string          `json:"api_key,omitempty" about:"id of the program's API key"`
-	Subject     string          `json:"subject,omitempty" about:"the participant whom it is about"`
-	Correlation domain.ID       `json:"correlation,omitzero" about:"id of the request that led to it"`
-	Causation   domain.ID       `json:"causation,omitzero" about:"id of the command or event that led to it"`
-	Command     string          `json:"command,omitempty"`
-	Data        json.RawMessage `json:"data,omitempty" about:"what happened, in the schema of its type; neither data nor sealed: a part of a large value, or of a newer version than this server's"`
+	Credential  *string         `json:"credential" about:"id of the credential used"`
+	APIKey      *string         `json:"api_key" about:"id of the program's API key"`
+	Subject     *string         `json:"subject" about:"the participant whom it is about"`
+	Correlation *domain.ID      `json:"correlation" about:"id of the request that led to it"`
+	Causation   *domain.ID      `json:"causation" about:"id of the command or event that led to it"`
+	Command     *string         `json:"command"`
+	Data        json.RawMessage `json:"data,omitempty" about:"what happened, in the schema of its type; left out where it is sealed; null: a part of a large value, or of a newer version than this server's"`
 	Sealed      bool            `json:"sealed,omitempty" about:"the data cannot be opened, most often because its key has been destroyed"`
 	Sentence    string          `json:"sentence" about:"what happened, in words for people"`
+	Reason      *string         `json:"reason" about:"why, in the words of whoever asked for it; with the first event of a request"`
+
+	own bool // it says no more than that the caller has read from this route
 }
 
 // eventPage is one page of events.
 type eventPage struct {
-	Events []event         `json:"events"`
-	Next   domain.Position `json:"next" about:"to be given as after, for the page that follows"`
-	End    bool            `json:"end" about:"there was nothing more when the request came; later there may be"`
+	Events []event          `json:"events"`
+	Next   *domain.Position `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left but that the caller has asked for events"`
+	End    bool             `json:"end" about:"there was nothing more when the request came; later there may be"`
 }
 
 // events answers with the events that the caller may open: as a page, or as lines of JSON.
@@ -82,9 +85,9 @@ func (c *call) events() (rest.Answer, error) {
 // longestScan bounds how many rows are looked at for one page, whoever may see them.
 const longestScan = 100_000
 
-// page answers with one page. The position to read on after is always given, so that a caller can come back for more.
+// page answers with one page.
 func (c *call) page(s selection) (rest.Answer, error) {
-	page := eventPage{Events: []event{}, Next: s.after}
+	page, next := eventPage{Events: []event{}}, s.after
 	scanned, size, full := 0, c.query.page(), false
 	for r, err := range c.history(c.Context(), s) {
 		switch {
@@ -92,9 +95,9 @@ func (c *call) page(s selection) (rest.Answer, error) {
 			return rest.Answer{}, err
 		case s.over(&r.Envelope):
 			page.End = true
-			return shows(page, len(page.Events))
+			return showsEvents(page, next)
 		}
-		page.Next = r.Position
+		next = r.Position
 		if e, ok := c.selected(c.Context(), s, r); ok {
 			page.Events = append(page.Events, e)
 		}
@@ -103,10 +106,17 @@ func (c *call) page(s selection) (rest.Answer, error) {
 			break
 		}
 	}
-	if !full && page.Next.Before(c.Arrival) {
-		page.Next = c.Arrival
+	if !full && next.Before(c.Arrival) {
+		next = c.Arrival
 	}
-	page.End = !page.Next.Before(c.Arrival)
+	page.End = !next.Before(c.Arrival)
+	return showsEvents(page, next)
+}
+
+// showsEvents answers with a page after which next is where to go on.
+func showsEvents(page eventPage, next domain.Position) (rest.Answer, error) {
+	other := slices.ContainsFunc(page.Events, func(e event) bool { return !e.own })
+	page.Next = onward(next, page.End && !other)
 	return shows(page, len(page.Events))
 }
 

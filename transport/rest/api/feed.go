@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 
 	"strandline/commands/policy"
 	"strandline/domain"
@@ -37,12 +38,25 @@ func (c *call) shown(ctx context.Context, r domain.Record) (event, bool) {
 	if !c.mayOpen(opened) {
 		return event{}, false
 	}
-	return event{
+	e := event{
 		Position: r.Position, Stream: r.Stream, Revision: r.Revision, ID: r.ID, Type: r.Type, Version: r.Version,
-		Time: r.Time, Actor: r.Actor, Credential: r.Credential, APIKey: r.APIKey, Subject: r.Subject,
-		Correlation: r.Correlation, Causation: r.Causation, Command: r.Command,
+		Time: r.Time, Actor: r.Actor, Credential: orNull(r.Credential), APIKey: orNull(r.APIKey), Subject: orNull(r.Subject),
+		Correlation: orNull(r.Correlation), Causation: orNull(r.Causation), Command: orNull(r.Command),
 		Data: Data(opened), Sealed: opened.Sealed || failed && r.Key != "", Sentence: codec.Sentence(opened),
-	}, true
+	}
+	if opened.Request != nil {
+		e.Reason, e.own = orNull(opened.Request.Reason), r.Type == "access.served" && c.isOwn(r.Credential, opened.Request.Route)
+	}
+	if e.Data == nil && !e.Sealed {
+		e.Data = json.RawMessage("null")
+	}
+	return e, true
+}
+
+// isOwn tells whether a request was the caller's own, for what it asks now. Whoever goes on reading as long as there is
+// something would otherwise never come to an end: each page leaves a record of itself.
+func (c *call) isOwn(credential, route string) bool {
+	return credential != "" && credential == c.Meta.Credential && route == c.Meta.Details.Route
 }
 
 // Data is the event's data without secrets: whoever may open it still learns no hash of a password.

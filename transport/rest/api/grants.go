@@ -89,13 +89,13 @@ type heldGrant struct {
 // grantPage is one page of grants.
 type grantPage struct {
 	Grants []heldGrant `json:"grants"`
-	Next   string      `json:"next" about:"to be given as after, for the page that follows"`
+	Next   *string     `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left"`
 	End    bool        `json:"end" about:"there was nothing more when the request came; later there may be"`
 }
 
 func (c *call) shownGrant(g grant.Held) heldGrant {
 	held, _ := c.Directory.Credential(g.Credential)
-	return heldGrant{ID: g.ID, Object: nameless(g.Object), Role: g.Role, Credential: g.Credential, AccessKey: held.AccessKey,
+	return heldGrant{ID: g.ID, Object: orNull(g.Object), Role: g.Role, Credential: g.Credential, AccessKey: held.AccessKey,
 		From: moment(g.From), To: moment(g.To), Given: g.Time, By: g.By}
 }
 
@@ -106,7 +106,7 @@ func (c *call) grants() (rest.Answer, error) {
 		return rest.Answer{}, err
 	}
 	c.ready(c.Directory)
-	page := grantPage{Grants: []heldGrant{}, Next: c.query.text("after"), End: true}
+	page, next := grantPage{Grants: []heldGrant{}, End: true}, ""
 	for _, g := range c.Directory.GrantsAfter(after) {
 		if !c.wants(g) {
 			continue
@@ -115,8 +115,9 @@ func (c *call) grants() (rest.Answer, error) {
 			page.End = false
 			break
 		}
-		page.Grants, page.Next = append(page.Grants, c.shownGrant(g)), positionCursor(g.Position, cursorOfGrants)
+		page.Grants, next = append(page.Grants, c.shownGrant(g)), positionCursor(g.Position, cursorOfGrants)
 	}
+	page.Next = orNull(next)
 	return shows(page, len(page.Grants))
 }
 

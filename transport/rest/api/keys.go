@@ -71,12 +71,12 @@ type issuedKey struct {
 // keyPage is one page of keys.
 type keyPage struct {
 	Keys []shownKey `json:"keys"`
-	Next string     `json:"next" about:"to be given as after, for the page that follows"`
+	Next *string    `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left"`
 	End  bool       `json:"end" about:"there was nothing more when the request came; later there may be"`
 }
 
 func describedKey(k apikey.Key) shownKey {
-	s := shownKey{ID: k.ID, Name: k.Name, Origin: nameless(k.Origin), From: moment(k.From), To: moment(k.To), By: k.By}
+	s := shownKey{ID: k.ID, Name: k.Name, Origin: orNull(k.Origin), From: moment(k.From), To: moment(k.To), By: k.By}
 	if !k.Time.IsZero() {
 		s.Issued = &k.Time
 	}
@@ -90,7 +90,7 @@ func (c *call) apiKeys() (rest.Answer, error) {
 		return rest.Answer{}, err
 	}
 	c.ready(c.Directory)
-	page := keyPage{Keys: []shownKey{}, Next: c.query.text("after"), End: true}
+	page, next := keyPage{Keys: []shownKey{}, End: true}, ""
 	for _, k := range c.Directory.APIKeysAfter(after) {
 		if c.query.has("origin") && idOf(c.query.text("origin")) != k.Origin || !c.mayDo(policy.KeyList, k.Origin) {
 			continue
@@ -99,8 +99,9 @@ func (c *call) apiKeys() (rest.Answer, error) {
 			page.End = false
 			break
 		}
-		page.Keys, page.Next = append(page.Keys, describedKey(k)), positionCursor(k.Position, cursorOfKeys)
+		page.Keys, next = append(page.Keys, describedKey(k)), positionCursor(k.Position, cursorOfKeys)
 	}
+	page.Next = orNull(next)
 	return shows(page, len(page.Keys))
 }
 

@@ -60,12 +60,12 @@ func subject(c *call) policy.Object { return policy.Object{ID: c.vars["id"]} }
 type (
 	samplePage struct {
 		Samples []sample `json:"samples"`
-		Next    string   `json:"next" about:"to be given as after, for the page that follows"`
+		Next    *string  `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left"`
 		End     bool     `json:"end" about:"there was nothing more when the request came; later there may be"`
 	}
 	windowPage struct {
 		Windows []window `json:"windows"`
-		Next    string   `json:"next" about:"to be given as after, for the page that follows"`
+		Next    *string  `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left"`
 		End     bool     `json:"end" about:"there was nothing more when the request came; later there may be"`
 	}
 )
@@ -175,21 +175,21 @@ func (q query) ms(name string) *int64 {
 	return &ms
 }
 
-// samplePage answers with one page of samples. Where to go on is always given, so that a caller can come back for more.
+// samplePage answers with one page of samples.
 func (c *call) samplePage(a asked) (rest.Answer, error) {
-	limit, page := c.query.page(), samplePage{Samples: []sample{}, Next: c.query.text("after")}
+	limit, page := c.query.page(), samplePage{Samples: []sample{}}
 	for s, err := range c.Series.Merged(c.Context(), a.choice) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
 		if len(page.Samples) == limit {
-			page.Next = sampleCursor(page.Samples[limit-1], a.choice.Until)
+			page.Next = orNull(sampleCursor(page.Samples[limit-1], a.choice.Until))
 			return shows(page, limit)
 		}
 		page.Samples = append(page.Samples, shownSample(s))
 	}
 	if n := len(page.Samples); n > 0 {
-		page.Next = sampleCursor(page.Samples[n-1], domain.Position{}) // this walk is over; another may find newer ones
+		page.Next = orNull(sampleCursor(page.Samples[n-1], domain.Position{})) // this walk is over; another may find newer ones
 	}
 	page.End = true
 	return shows(page, len(page.Samples))
@@ -204,20 +204,20 @@ const mostFolded = 2_000_000
 
 // windowPage answers with one page of windows.
 func (c *call) windowPage(a asked) (rest.Answer, error) {
-	page := windowPage{Windows: []window{}, Next: c.query.text("after")}
+	page := windowPage{Windows: []window{}}
 	limit, looked := c.query.page(), 0
 	for w, err := range c.folded(c.Context(), a, &looked) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
 		if n := len(page.Windows); n == limit || n > 0 && looked > mostFolded && w.Start != page.Windows[n-1].Start {
-			page.Next = windowCursor(page.Windows[n-1], a.choice.Until)
+			page.Next = orNull(windowCursor(page.Windows[n-1], a.choice.Until))
 			return shows(page, n)
 		}
 		page.Windows = append(page.Windows, a.window(w))
 	}
 	if n := len(page.Windows); n > 0 {
-		page.Next = windowCursor(page.Windows[n-1], domain.Position{})
+		page.Next = orNull(windowCursor(page.Windows[n-1], domain.Position{}))
 	}
 	page.End = true
 	return shows(page, len(page.Windows))

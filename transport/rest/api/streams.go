@@ -14,7 +14,7 @@ import (
 // streamPage is one page of a stream.
 type streamPage struct {
 	Events []event `json:"events"`
-	Next   *uint64 `json:"next,omitempty" about:"to be given as from, for the page that follows; left out at the beginning of a stream read backwards"`
+	Next   *uint64 `json:"next" about:"to be given as from, for the page that follows; null where there is nothing left"`
 	End    bool    `json:"end" about:"there was nothing more when the request came; forwards there may be later"`
 }
 
@@ -57,8 +57,8 @@ func (c *call) sees(name string) error {
 		if scanned++; err != nil || scanned == longestScan {
 			break
 		}
-		if e, ok := c.shown(c.Context(), r); ok {
-			c.Meta.Details.Object = e.Subject
+		if _, ok := c.shown(c.Context(), r); ok {
+			c.Meta.Details.Object = r.Subject
 			return nil
 		}
 	}
@@ -82,6 +82,9 @@ func (c *call) streamPage(records iter.Seq2[domain.Record, error], from uint64, 
 			page.Events = append(page.Events, e)
 		}
 		scanned++
+	}
+	if page.End && len(page.Events) == 0 {
+		page.Next = nil
 	}
 	return shows(page, len(page.Events))
 }

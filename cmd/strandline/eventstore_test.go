@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -118,5 +117,5 @@ func TestEventStoreElsewhere(t *testing.T) {
 	if code := s.stop(t); code != 0 {
 		t.Errorf("stopped with %d: %s", code, s.log)
 	}
-	t.Log(fmt.Sprintf("started in %s", s.started))
+	t.Logf("started in %s", s.started)
 }

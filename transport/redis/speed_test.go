@@ -1,0 +1,82 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
+	"github.com/ThreeDotsLabs/watermill/message"
+	goredis "github.com/redis/go-redis/v9"
+
+	"strandline/domain"
+)
+
+// leastFaster is how many times as many events a second a Feed reads as the stock subscriber, at least.
+const leastFaster = 10
+
+// TestSpeed reads the same events by the stock subscriber, a message for each as its publisher makes them, and by a Feed,
+// in turn.
+func TestSpeed(t *testing.T) {
+	const few, many = 3_000, 60_000
+	w := newWorld(t, 1)
+	data := fmt.Appendf(nil, `{"timestamp":1700000000000,"sensor":"lamp.accelerometer","data":%0300d}`, 7)
+	for n := 0; n < many; n += 500 {
+		batch := make([]domain.Record, 500)
+		for i := range batch {
+			k := w.drawn.Add(1)
+			batch[i] = domain.Record{Envelope: domain.Envelope{ID: domain.ID{0: 1, 8: 1, 13: byte(k >> 16), 14: byte(k >> 8), 15: byte(k)},
+				Type: "observation.recorded", Version: 1, Actor: "root", Subject: "U1", Key: "k"}, Data: data}
+		}
+		_, err := w.store.Append(w.ctx, "thing-1", domain.Any, batch)
+		w.must(err)
+	}
+	w.relayed()
+	var stock, ours []float64
+	for round := range 3 {
+		stock = append(stock, w.stockRate(fmt.Sprintf("g%d", round), few, data))
+		ours = append(ours, w.ourRate(many))
+	}
+	slices.Sort(stock)
+	slices.Sort(ours)
+	t.Logf("events read a second: stock subscriber %.0f, feed %.0f, %.0f times as many; %d read from the store", stock[1], ours[1], ours[1]/stock[1], w.feed.Backfills())
+	if ours[1] < leastFaster*stock[1] {
+		t.Errorf("the feed reads %.1f times as many events a second as the stock subscriber, want %d", ours[1]/stock[1], leastFaster)
+	}
+	if w.feed.Backfills() > 0 {
+		t.Error("the feed has read from the store")
+	}
+}
+
+func (w *world) stockRate(group string, n int, data []byte) float64 {
+	w.must(w.client.Del(w.ctx, topic).Err())
+	pipe := w.client.Pipeline()
+	for i := range n {
+		values, err := redisstream.DefaultMarshallerUnmarshaller{}.Marshal(topic, message.NewMessage(fmt.Sprint(i), data))
+		w.must(err)
+		pipe.XAdd(w.ctx, &goredis.XAddArgs{Stream: topic, Values: values})
+	}
+	_, err := pipe.Exec(w.ctx)
+	w.must(err)
+	messages := w.stock(redisstream.SubscriberConfig{ConsumerGroup: group})
+	began := time.Now()
+	for range n {
+		(<-messages).Ack()
+	}
+	return float64(n) / time.Since(began).Seconds()
+}
+
+func (w *world) ourRate(n int) float64 {
+	ctx, stop := context.WithCancel(w.ctx)
+	defer stop()
+	began, seen := time.Now(), 0
+	for batch, err := range w.feed.Follow(ctx, domain.Position{}) {
+		w.must(err)
+		if seen += len(batch); seen >= n {
+			break
+		}
+	}
+	return float64(seen) / time.Since(began).Seconds()
+}

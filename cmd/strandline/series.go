@@ -33,7 +33,7 @@ func newSeries(env lookup, io streams) *cobra.Command {
 		Use:   "series SUBJECT",
 		Short: "Print what was observed of a person, or sum it up in windows of time",
 		Long: `Print what was observed of a person, oldest first. With --window it is summed up in windows of time, and drawn. Values
-that are objects are summed up by one of their members, which --field names.`,
+that are objects are summed up by their member value, or by the one that --field names.`,
 		Example: `  strandline series ` + aSubject + ` --name lamp.heart_rate --limit 5 --credential-file data/root-credential.json
   strandline series ` + aSubject + ` --name lamp.heart_rate --window 1d --field value --credential-file data/root-credential.json
   strandline series ` + aSubject + ` --from 7d --window 6h --aggregate count,mean --field value --json --credential-file data/root-credential.json`,

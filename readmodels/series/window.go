@@ -24,7 +24,7 @@ type Window struct {
 	Channel    string
 	Series     string
 	Count      int             // of samples, whatever their values are
-	Numbers    int             // of those whose value is a number
+	Numbers    int             // of those whose value is a number, or an object with one as its member "value"
 	Min, Max   float64         // of the numbers; 0 if there are none
 	Mean       float64         // of the numbers, as if they had been added without rounding; 0 if there are none
 	Last       json.RawMessage // the value of the last sample, as it was sent
@@ -85,6 +85,9 @@ func (w *windows) add(s *Sample) {
 	}
 	at.Count++
 	at.Last = append(at.Last[:0], value...) // a copy, not to hold on to what is read
+	if w.folding.Field == "" && value[0] == '{' {
+		value = memberNamed(value, "value") // so do most instruments write what they measure
+	}
 	if n, is := numberIn(value); is {
 		at.number(n)
 	}

@@ -57,6 +57,8 @@ func TestWindows(t *testing.T) {
 			"[-20,-10) a 1/1 1..1 1 1; [-10,0) a 1/1 2..2 2 2; [20,30) a 1/1 -3..-3 -3 -3"},
 		{"series apart", series.Folding{Width: 10}, []series.Sample{sampleAt(1, "b", `1`), sampleAt(2, "a", `2`), sampleAt(3, "b", `3`)},
 			"[0,10) a 1/1 2..2 2 2; [0,10) b 2/2 1..3 2 3"},
+		{"of objects the member value is the number", series.Folding{Width: 10}, []series.Sample{sampleAt(1, "a", `{"unit":"bpm","value":52}`), sampleAt(2, "a", `{"value":"x"}`), sampleAt(3, "a", `{"value":48}`)},
+			`[0,10) a 3/2 48..52 50 {"value":48}`},
 		{"what is no number counts", series.Folding{Width: 10}, []series.Sample{sampleAt(1, "a", `4`), sampleAt(2, "a", `"5"`), sampleAt(3, "a", `null`), sampleAt(4, "a", `1e999`), sampleAt(5, "a", `{}`)},
 			"[0,10) a 5/1 4..4 4 {}"},
 		{"no numbers at all", series.Folding{Width: 10}, []series.Sample{sampleAt(1, "a", `true`)}, "[0,10) a 1/0 0..0 0 true"},

@@ -15,6 +15,7 @@ var units = map[string]time.Duration{
 
 var (
 	shortDuration = regexp.MustCompile(`^(?:[0-9]+(?:\.[0-9]+)?(?:ms|w|d|h|m|s))+$`)
+	onlyDigits    = regexp.MustCompile(`^[0-9]+$`)
 	shortPart     = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?)(ms|w|d|h|m|s)`)
 	// ISO 8601, without years and months, whose lengths vary.
 	isoDuration = regexp.MustCompile(`^P(?:([0-9.]+)W)?(?:([0-9.]+)D)?(?:T(?:([0-9.]+)H)?(?:([0-9.]+)M)?(?:([0-9.]+)S)?)?$`)

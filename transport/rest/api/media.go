@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"strandline/domain"
+	"strandline/domain/rawjson"
 	"strandline/transport/rest"
 )
 
@@ -105,7 +105,8 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == mediaJSON || strings.HasSuffix(media, "+json"))
 }
 
-// sent reads the body, which is JSON, into a value. Members that the value does not have are refused.
+// sent reads the body, which is JSON, into a value. Members that the value does not have are refused, and so is what is
+// refused of clients everywhere: names that occur twice, what is not UTF-8, what is nested too deep.
 func (c *call) sent(into any) error {
 	body, err := c.Body()
 	if err != nil {
@@ -114,13 +115,16 @@ func (c *call) sent(into any) error {
 	if !isJSON(c.Request().Header.Get("Content-Type")) {
 		return errMedia
 	}
+	if len(body) == 0 {
+		return fmt.Errorf("%w: the body is missing", domain.ErrInvalid)
+	}
+	if _, err := rawjson.Compact(nil, body); err != nil {
+		return err
+	}
 	lines := json.NewDecoder(bytes.NewReader(body))
 	lines.DisallowUnknownFields()
 	if err := lines.Decode(into); err != nil {
 		return fmt.Errorf("%w: the body %s", domain.ErrInvalid, bodyError(err))
-	}
-	if _, err := lines.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the body goes on after its JSON value", domain.ErrInvalid)
 	}
 	return nil
 }
@@ -128,17 +132,12 @@ func (c *call) sent(into any) error {
 // bodyError says what is wrong with a body without repeating what stands in it.
 func bodyError(err error) string {
 	var kind *json.UnmarshalTypeError
-	var syntax *json.SyntaxError
 	var moment *time.ParseError
 	switch {
 	case errors.As(err, &moment):
 		return "has a time that is not written as RFC 3339 has it (2026-05-06T12:00:00Z)"
-	case errors.Is(err, io.EOF):
-		return "is missing"
 	case errors.As(err, &kind):
 		return fmt.Sprintf("has something else in its member %s than a %s", kind.Field, kind.Type)
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("is not JSON at byte %d", syntax.Offset)
 	case strings.HasPrefix(err.Error(), "json: unknown field"):
 		return "has a member that this route does not know"
 	}

@@ -41,9 +41,9 @@ func seriesRoutes() []route {
 				parameter{"to", "time", "before this time"},
 				parameter{"limit", "integer", "at most so many rows"},
 				parameter{"after", "string", "go on after this place: next of the page before"},
-				parameter{"window", "string", "sum up in windows of this length: 5m, 1h, 1d, 1w, PT5M, P1D"},
-				parameter{"aggregate", "list", "of each window: count, min, max, mean, last; all of them if left out. Min, max and mean are those of numbers"},
-				parameter{"field", "string", "sum up this member of values that are objects, a path with dots"}),
+				parameter{"window", "string", "sum up in windows of this length: 5m, 1h, 1d, 1w, PT5M, P1D, or a number of ms"},
+				parameter{"aggregate", "list", "of each window: count, min, max, mean, last; all of them if left out. Min, max and mean are those of numbers, and of objects those of their member value"},
+				parameter{"field", "string", "sum up this member of values that are objects, a path with dots; what has none is not counted"}),
 			answer: either{samplePage{}, windowPage{}}, lines: either{sample{}, window{}},
 		}},
 		{method: "GET", path: seriesPath + "/latest", verb: policy.EventList, object: subject, handle: (*call).latest, operation: operation{
@@ -333,12 +333,15 @@ func (c *call) ready(m readModel) {
 // longestWindow bounds windows, in ms: ten years.
 const longestWindow = int64(3652 * 24 * time.Hour / time.Millisecond)
 
-// readWindow reads the length of a window in ms.
+// readWindow reads the length of a window in ms. A number without a unit is one of ms, as all numbers in samples are.
 func readWindow(text string) (int64, error) {
+	if onlyDigits.MatchString(text) {
+		text += "ms"
+	}
 	length, err := readDuration(text)
 	ms := length.Milliseconds()
 	if err != nil || ms < 1 || ms > longestWindow || time.Duration(ms)*time.Millisecond != length {
-		return 0, fmt.Errorf("%w: window is a length of whole milliseconds up to 3652 days, such as 5m, 1h, 1d, 1w, PT5M or P1D; "+
+		return 0, fmt.Errorf("%w: window is a length of whole milliseconds up to 3652 days, such as 5m, 1h, 1d, 1w, PT5M, P1D or 300000; "+
 			"months and years are not, since they vary", domain.ErrInvalid)
 	}
 	return ms, nil

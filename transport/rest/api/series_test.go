@@ -144,6 +144,7 @@ func TestWindows(t *testing.T) {
 			`{"start":86400000,"end":86700000,"channel":"lamp.sensor","name":"b","count":1,"mean":null}`},
 		{"window=1d&aggregate=count&aggregate=min&field=x", `{"start":0,"end":86400000,"channel":"lamp.sensor","name":"b","count":1,"min":3}; ` +
 			`{"start":86400000,"end":172800000,"channel":"lamp.sensor","name":"b","count":1,"min":-1e+300}`},
+		{"window=60000&name=a&aggregate=count&to=60000", `{"start":0,"end":60000,"channel":"lamp.sensor","name":"a","count":1}`},
 		{"window=1w&aggregate=last&from=1&to=300000", `{"start":0,"end":604800000,"channel":"lamp.sensor","name":"a","last":2}`},
 	} {
 		for size := 1; size < 6; size++ {

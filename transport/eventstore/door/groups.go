@@ -139,10 +139,12 @@ func (gs *groups) close() {
 func (gs *groups) Create(ctx context.Context, r *persistent.CreateReq) (*persistent.CreateResp, error) {
 	o := r.GetOptions()
 	one, all := o.GetStream(), o.GetAll()
+	//lint:ignore SA1019 clients of older versions name the stream there
 	c := config{Stream: streamOf(cmp.Or(one.GetStreamIdentifier(), o.GetStreamIdentifier()), all != nil), Group: o.GetGroupName(), Filter: storedOf(all.GetFilter())}
 	err := gs.manage(ctx, "create group", c.Stream, func(caller Caller) (err error) {
 		strategy := o.GetSettings().GetConsumerStrategy()
 		if strategy == "" {
+			//lint:ignore SA1019 clients of older versions name the strategy so
 			strategy = named(int32(o.GetSettings().GetNamedConsumerStrategy()))
 		}
 		if c.Settings, err = settingsOf(o.GetSettings(), strategy); err != nil {
@@ -272,6 +274,7 @@ func positionText(p domain.Position) string { return fmt.Sprintf("C:%d/P:%d", p.
 // was.
 func (gs *groups) Update(ctx context.Context, r *persistent.UpdateReq) (*persistent.UpdateResp, error) {
 	o := r.GetOptions()
+	//lint:ignore SA1019 clients of older versions name the stream there
 	stream := streamOf(cmp.Or(o.GetStream().GetStreamIdentifier(), o.GetStreamIdentifier()), o.GetAll() != nil)
 	err := gs.manage(ctx, "update group", stream, func(caller Caller) error {
 		changed, err := settingsOf(o.GetSettings(), named(int32(o.GetSettings().GetNamedConsumerStrategy())))

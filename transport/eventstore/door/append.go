@@ -107,7 +107,7 @@ func (s *Server) add(a *appending, p proposed) error {
 
 // append appends for a caller.
 func (s *Server) append(ctx context.Context, caller Caller, a *appending) error {
-	if err := caller.MayAppend(a.stream); err != nil {
+	if err := mayAppend(caller, a.stream); err != nil {
 		return err
 	}
 	lock := s.busy.of(a.stream)
@@ -126,6 +126,14 @@ func (s *Server) append(ctx context.Context, caller Caller, a *appending) error 
 		return &domain.WrongRevisionError{Stream: a.stream, Expected: a.expected, Current: wrong.Current}
 	}
 	return err
+}
+
+// mayAppend refuses what nobody may, and what the caller may not.
+func mayAppend(caller Caller, stream string) error {
+	if isVirtual(stream) {
+		return fmt.Errorf("%w: %s holds links that the server makes: append to a stream with a name of its own", domain.ErrForbidden, stream)
+	}
+	return caller.MayAppend(stream)
 }
 
 // expect is what to expect of the store, as the protocol's rules say: a stream that was deleted does not exist, and goes

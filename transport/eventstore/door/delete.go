@@ -74,7 +74,7 @@ func (s *Server) removed(ctx context.Context, caller Caller, stream string, expe
 	if stream == "" || strings.HasPrefix(stream, metaPrefix) {
 		return domain.Position{}, errNotDeletable
 	}
-	if err := caller.MayAppend(stream); err != nil {
+	if err := mayAppend(caller, stream); err != nil {
 		return domain.Position{}, err
 	}
 	lock := s.busy.of(stream)

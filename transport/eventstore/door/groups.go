@@ -220,6 +220,9 @@ func (gs *groups) forget() {
 // originOf is where a group of a stream begins, in the protocol's words, and what is before it.
 func (s *Server) originOf(ctx context.Context, stream string, asked from) (string, place, error) {
 	switch at := asked.GetRevision(); {
+	case asked.GetEnd() != nil && isVirtual(stream):
+		now, err := s.virtuals.of(stream).look(ctx, s.store)
+		return "-1", place{Revision: int64(now.count) - 1}, err
 	case asked.GetEnd() != nil:
 		last, ok, err := s.lastOf(ctx, stream)
 		if err != nil || !ok {

@@ -58,6 +58,7 @@ type group struct {
 // message is an event on its way to being done.
 type message struct {
 	event, link *domain.Record // a link alone, if what it stands for is gone
+	behind      *domain.Record // what a link of a virtual stream stands for
 	entry       *entry
 	order       uint64
 	retries     int32
@@ -435,10 +436,7 @@ const buckets = 1024
 
 // bucket is the part that a message belongs to: by its stream, or by its correlation id.
 func (g *group) bucket(m *message) uint32 {
-	r := m.event
-	if r == nil {
-		r = m.link
-	}
+	r := cmp.Or(m.behind, m.event, m.link)
 	key := r.Stream
 	if g.config.Settings.Strategy == pinnedByCorrelation {
 		if id := correlationOf(*r); id != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -41,22 +40,17 @@ func (g *group) read(ctx context.Context, after place) {
 }
 
 func (g *group) follow(ctx context.Context, after place) error {
+	if isVirtual(g.config.Stream) {
+		return g.server.virtuals.of(g.config.Stream).attend(ctx, g.server.store, after.Revision, func(l linked) error {
+			return g.takeIn(ctx, g.linked(ctx, l), place{Revision: int64(l.link.Revision)})
+		}, g.server.hear)
+	}
 	if g.config.Stream != allStream {
 		return g.server.attend(ctx, g.config.Stream, after.Revision, func(r domain.Record) error {
-			return g.takeIn(ctx, r, place{Revision: int64(r.Revision)})
+			return g.takeIn(ctx, g.message(ctx, r), place{Revision: int64(r.Revision)})
 		})
 	}
-	for batch, err := range g.server.store.Follow(ctx, after.Position) {
-		if err != nil {
-			return err
-		}
-		for _, r := range batch {
-			if err := g.takeOfAll(ctx, r); err != nil {
-				return err
-			}
-		}
-	}
-	return ctx.Err()
+	return g.server.hear(ctx, after.Position, func(r domain.Record) error { return g.takeOfAll(ctx, r) })
 }
 
 // takeOfAll takes in the next event of all, if the group wants it. What groups write of themselves is for no group: it
@@ -65,7 +59,7 @@ func (g *group) takeOfAll(ctx context.Context, r domain.Record) error {
 	at := place{Position: r.Position}
 	own := strings.HasPrefix(strings.TrimPrefix(r.Stream, metaPrefix), groupPrefix) || r.Stream == configStream
 	if !own && g.filter.wants(r) {
-		return g.takeIn(ctx, r, at)
+		return g.takeIn(ctx, g.message(ctx, r), at)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -76,14 +70,31 @@ func (g *group) takeOfAll(ctx context.Context, r domain.Record) error {
 	return nil
 }
 
-// takeIn takes in an event, once there is room for it.
-func (g *group) takeIn(ctx context.Context, r domain.Record, at place) error {
-	m := &message{event: &r, size: len(r.Data) + len(r.Extra)}
+// message makes an event one of the group's.
+func (g *group) message(ctx context.Context, r domain.Record) *message {
 	if r.Type == typeLink && g.config.Settings.ResolveLinks {
-		m.link, m.event = &r, g.server.target(ctx, r)
+		return &message{link: &r, event: g.server.targetOf(ctx, r)}
 	}
-	if m.event != nil && m.link != nil {
-		m.size += len(m.event.Data) + len(m.event.Extra)
+	return &message{event: &r}
+}
+
+// linked makes an event of a virtual stream one of the group's.
+func (g *group) linked(ctx context.Context, l linked) *message {
+	switch {
+	case !g.config.Settings.ResolveLinks:
+		return &message{event: &l.link, behind: &l.target}
+	case !g.server.isThere(ctx, l.target):
+		return &message{link: &l.link, behind: &l.target}
+	}
+	return &message{link: &l.link, event: &l.target, behind: &l.target}
+}
+
+// takeIn takes in an event, once there is room for it.
+func (g *group) takeIn(ctx context.Context, m *message, at place) error {
+	for _, r := range []*domain.Record{m.event, m.link, m.behind} {
+		if r != nil {
+			m.size += len(r.Data) + len(r.Extra)
+		}
 	}
 	for {
 		g.mu.Lock()
@@ -137,7 +148,7 @@ func (g *group) replayBatch(ctx context.Context) (n int, err error) {
 			g.parkedRead = g.parkedUntil
 			return n, nil
 		}
-		m := &message{link: &r, event: g.server.target(ctx, r), size: len(r.Data)}
+		m := &message{link: &r, event: g.server.targetOf(ctx, r), size: len(r.Data)}
 		if m.event != nil {
 			m.size += len(m.event.Data) + len(m.event.Extra)
 		}
@@ -155,22 +166,29 @@ func (g *group) shown(c *consumer, m *message) (*persistent.ReadResp_ReadEvent, 
 		Position: &persistent.ReadResp_ReadEvent_NoPosition{NoPosition: &shared.Empty{}},
 		Count:    &persistent.ReadResp_ReadEvent_RetryCount{RetryCount: m.retries},
 	}
+	ok := true
 	if m.event != nil {
-		if s, ok := c.caller.Show(c.ctx, *m.event); ok {
-			event.Event = groupEvent(recorded(numbered(*m.event), s, c.texts))
-			event.Position = &persistent.ReadResp_ReadEvent_CommitPosition{CommitPosition: m.event.Position.Commit}
-		} else {
-			return nil, false
-		}
+		event.Event, ok = c.sees(m, numbered(*m.event))
+		event.Position = &persistent.ReadResp_ReadEvent_CommitPosition{CommitPosition: m.event.Position.Commit}
 	}
-	if m.link == nil {
-		return event, true
-	}
-	s, ok := c.caller.Show(c.ctx, *m.link)
-	if ok {
-		event.Link = groupEvent(recorded(*m.link, s, c.texts))
+	if m.link != nil && ok {
+		event.Link, ok = c.sees(m, *m.link)
 	}
 	return event, ok
+}
+
+// sees is a record as a consumer gets to see it. Who may see what a link of a virtual stream stands for sees the link.
+func (c *consumer) sees(m *message, r domain.Record) (*persistent.ReadResp_ReadEvent_RecordedEvent, bool) {
+	shown, ok := Shown{}, false
+	if m.behind != nil && isVirtual(r.Stream) {
+		if _, ok = c.caller.Show(c.ctx, *m.behind); ok {
+			said, err := external.Unpack(r)
+			shown, ok = said, err == nil
+		}
+	} else {
+		shown, ok = c.caller.Show(c.ctx, r)
+	}
+	return groupEvent(recorded(r, shown, c.texts)), ok
 }
 
 // numbered gives a tombstone the revision that it has in the protocol.
@@ -217,18 +235,25 @@ func (s *Server) attend(ctx context.Context, stream string, last int64, each fun
 			}
 		}
 	}
-	for batch, err := range s.store.Follow(ctx, head) {
+	return s.hear(ctx, head, func(r domain.Record) error {
+		if r.Stream != stream || int64(r.Revision) <= last {
+			return nil
+		}
+		if r.Type == typeTombstone {
+			return ErrStreamDeleted
+		}
+		last = int64(r.Revision)
+		return each(r)
+	})
+}
+
+// hear hands on what happens after a position, until ctx ends.
+func (s *Server) hear(ctx context.Context, after domain.Position, each func(domain.Record) error) error {
+	for batch, err := range s.store.Follow(ctx, after) {
 		if err != nil {
 			return err
 		}
 		for _, r := range batch {
-			if r.Stream != stream || int64(r.Revision) <= last {
-				continue
-			}
-			if r.Type == typeTombstone {
-				return ErrStreamDeleted
-			}
-			last = int64(r.Revision)
 			if err := each(r); err != nil {
 				return err
 			}
@@ -237,27 +262,13 @@ func (s *Server) attend(ctx context.Context, stream string, last int64, each fun
 	return ctx.Err()
 }
 
-// target finds the event that a link stands for; nil if it is not there any more.
-func (s *Server) target(ctx context.Context, link domain.Record) *domain.Record {
+// targetOf finds the event that a link stands for; nil if it is not there any more.
+func (s *Server) targetOf(ctx context.Context, link domain.Record) *domain.Record {
 	said, err := external.Unpack(link)
 	if err != nil {
 		return nil
 	}
-	number, stream, ok := strings.Cut(string(said.Data), "@")
-	var revision uint64
-	if _, err := fmt.Sscan(number, &revision); !ok || err != nil {
-		return nil
-	}
-	for r, err := range s.store.ReadStream(ctx, stream, revision, 1, commands.Forwards) {
-		if err != nil || r.Revision != revision {
-			return nil
-		}
-		if l, _, err := s.life(ctx, stream); err != nil || l.tombstoned || !l.shows(r, s.clock()) {
-			return nil
-		}
-		return &r
-	}
-	return nil
+	return s.target(ctx, said.Data)
 }
 
 // correlationOf is the correlation id of an event: what its sender says in its metadata, or what Strandline knows.

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,10 +54,7 @@ func (g *group) markParked() {
 
 // park puts a message aside, durably, and is done with it then. If that fails it is given again.
 func (g *group) park(m *message, reason string) {
-	about := m.event
-	if about == nil {
-		about = m.link
-	}
+	about := cmp.Or(m.behind, m.event, m.link)
 	said, err := json.Marshal(struct {
 		Added  time.Time `json:"added"`
 		Reason string    `json:"reason"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -141,6 +142,9 @@ func (r *reading) most() int {
 // readStream reads one stream, from a revision inclusive.
 func (r *reading) readStream(ctx context.Context, o *streams.ReadReq_Options_StreamOptions) error {
 	stream, direction := r.stream(), r.direction()
+	if isVirtual(stream) {
+		return r.readVirtual(ctx, o)
+	}
 	l, lastAt, err := r.life(ctx, stream)
 	switch {
 	case err != nil:
@@ -148,9 +152,7 @@ func (r *reading) readStream(ctx context.Context, o *streams.ReadReq_Options_Str
 	case l.tombstoned:
 		return ErrStreamDeleted
 	case l.last == domain.NoStream || l.isDeleted(lastAt):
-		return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
-			StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: identifier(stream)},
-		}})
+		return r.notFound()
 	}
 	from := l.first()
 	switch at := o.GetRevisionOption().(type) {
@@ -169,6 +171,12 @@ func (r *reading) readStream(ctx context.Context, o *streams.ReadReq_Options_Str
 		from = max(from, l.first())
 	}
 	return r.show(ctx, l, stream, from, direction)
+}
+
+func (r *reading) notFound() error {
+	return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
+		StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: identifier(r.stream())},
+	}})
 }
 
 // show shows the records of a stream that are there for readers.
@@ -194,22 +202,29 @@ const typeLink = "$>"
 // resolve puts the event that a link stands for in its place, and the link beside it. A link to nothing stays alone.
 func (r *reading) resolve(ctx context.Context, event *streams.ReadResp_ReadEvent, link Shown) {
 	event.Link, event.Event = event.Event, nil
-	number, stream, ok := strings.Cut(string(link.Data), "@")
-	var revision uint64
-	if _, err := fmt.Sscan(number, &revision); !ok || err != nil {
+	target := r.target(ctx, link.Data)
+	if target == nil {
 		return
 	}
-	for target, err := range r.store.ReadStream(ctx, stream, revision, 1, commands.Forwards) {
-		if err != nil || target.Revision != revision {
-			return
-		}
-		if l, _, err := r.life(ctx, stream); err != nil || l.tombstoned || !l.shows(target, r.clock()) {
-			return
-		}
-		if shown, ok := r.caller.Show(ctx, target); ok {
-			event.Event = recorded(target, shown, r.textIDs)
-		}
+	if shown, ok := r.caller.Show(ctx, *target); ok {
+		event.Event = recorded(*target, shown, r.textIDs)
 	}
+}
+
+// target finds the event that a link's data names; nil if it is not there any more.
+func (s *Server) target(ctx context.Context, link []byte) *domain.Record {
+	number, stream, ok := strings.Cut(string(link), "@")
+	revision, err := strconv.ParseUint(number, 10, 63)
+	if !ok || err != nil {
+		return nil
+	}
+	for r, err := range s.store.ReadStream(ctx, stream, revision, 1, commands.Forwards) {
+		if err != nil || r.Revision != revision || !s.isThere(ctx, r) {
+			return nil
+		}
+		return &r
+	}
+	return nil
 }
 
 // confirm tells a client that its subscription has begun.

@@ -38,6 +38,7 @@ type Server struct {
 	maxAppend int
 	busy      locks
 	followers chan struct{}
+	virtuals  virtuals
 	address   string
 }
 

@@ -88,6 +88,9 @@ func (r *reading) followStream(ctx context.Context, o *streams.ReadReq_Options_S
 		return err
 	}
 	defer leave()
+	if isVirtual(r.stream()) {
+		return r.followVirtual(ctx, o)
+	}
 	head, err := r.store.Head(ctx)
 	if err != nil {
 		return err

@@ -48,9 +48,16 @@ type File interface {
 	Size() (int64, error)
 	// Map maps the first size bytes for reading; the returned function unmaps.
 	Map(size int64) ([]byte, func() error, error)
-	// Lock takes the file for this process alone, or fails at once.
+	// Lock takes the file for this process alone, or fails at once. Closing gives it back, as does the process' end.
 	Lock() error
+	// Share takes the file together with others who share it, or fails at once where somebody has it alone.
+	Share() error
+	// Linked tells whether the file still has a name: one that has been removed, or that another was moved over, has none.
+	Linked() (bool, error)
 }
+
+// IsHeld tells whether a Lock or Share has failed because somebody else has the file.
+func IsHeld(err error) bool { return errors.Is(err, unix.EWOULDBLOCK) }
 
 // Disk is the System below a folder of the machine.
 type Disk struct {
@@ -210,4 +217,16 @@ func (f diskFile) Map(size int64) ([]byte, func() error, error) {
 
 func (f diskFile) Lock() error {
 	return f.failed("lock", unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB))
+}
+
+func (f diskFile) Share() error {
+	return f.failed("lock", unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB))
+}
+
+func (f diskFile) Linked() (bool, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+		return false, f.failed("fstat", err)
+	}
+	return stat.Nlink > 0, nil
 }

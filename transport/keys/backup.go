@@ -21,6 +21,10 @@ func (s *Store) Copy(ctx context.Context) (Copy, error) {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.hold(); err != nil {
+		return Copy{}, fmt.Errorf("copy the keys: %w", err)
+	}
+	defer s.book.release()
 	root, err := s.sys.ReadFile(rootFile)
 	if err != nil {
 		return Copy{}, fmt.Errorf("copy the keys: %w", err)
@@ -93,7 +97,7 @@ func ExamineCopy(c Copy) (Examination, error) {
 	if err != nil {
 		return Examination{}, err
 	}
-	entries, size, err := scan(c.Subjects)
+	entries, size, err := scan(c.Subjects, 0)
 	if err != nil {
 		return Examination{}, err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // Destroy makes what was sealed under owner's key unreadable for ever, and lets owner have no other key. It returns
-// once the key is gone from disk. An owner without a key gets none any more; destroying twice changes nothing.
+// once the key is gone from disk, and from every process that shares it. An owner without a key gets none any more; destroying twice changes nothing.
 func (s *Store) Destroy(ctx context.Context, owner string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -17,8 +17,19 @@ func (s *Store) Destroy(ctx context.Context, owner string) error {
 	if owner == "" || owner == namesOwner || owner == commands.Installation {
 		return fmt.Errorf("%w: the installation's own keys are not to be destroyed", domain.ErrInvalid)
 	}
+	if err := s.destroy(owner); err != nil {
+		return err
+	}
+	return s.noticed(ctx)
+}
+
+func (s *Store) destroy(owner string) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.hold(); err != nil {
+		return fmt.Errorf("destroy the key of %s: %w", owner, err)
+	}
+	defer s.book.release()
 	entries, id, changed := s.without(owner)
 	if !changed {
 		return nil
@@ -26,11 +37,8 @@ func (s *Store) Destroy(ctx context.Context, owner string) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	if err := prepare(s.sys, subjectsFile, wholeFile(entries)); err != nil {
-		return fmt.Errorf("destroy the key of %s: %w: %w", owner, domain.ErrUnavailable, err) // and nothing has happened
-	}
-	if err := s.swap(); err != nil {
-		return fmt.Errorf("destroy the key of %s: %w", owner, s.fail(err))
+	if err := s.judge(s.book.replace(entries)); err != nil {
+		return fmt.Errorf("destroy the key of %s: %w", owner, err)
 	}
 	s.mu.Lock()
 	s.fill(entries)
@@ -58,21 +66,4 @@ func (s *Store) without(owner string) (entries []entry, id uint64, changed bool)
 		entries = append(entries, entry{kind: kindDestroyed, owner: o})
 	}
 	return append(entries, entry{kind: kindDestroyed, owner: owner}), id, true
-}
-
-// swap puts the prepared file in the place of the present one.
-func (s *Store) swap() error {
-	if err := commit(s.sys, subjectsFile); err != nil {
-		return err
-	}
-	file, err := s.sys.Open(subjectsFile, false)
-	if err != nil {
-		return err
-	}
-	old := s.file
-	s.file = file
-	if s.size, err = file.Size(); err != nil {
-		return err
-	}
-	return old.Close()
 }

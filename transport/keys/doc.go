@@ -17,4 +17,12 @@
 // A bad group that no durable size reaches is a write that a crash has torn: nobody was told of it, and it is cut off.
 // Any other is damage, which is reported and never repaired silently. The first group was durable before the file got
 // its name. Destroying a key writes the file anew.
+//
+// # Several processes
+//
+// Who has the keys alone holds an exclusive flock of root.key, those who share them (see Share) a shared one. These take
+// turns to write by an exclusive flock of the empty file lock, which ends with its process. Whoever has it first reads what
+// others have added, and syncs it, so that no key is used that is not durable. Nobody needs it to use the keys there are:
+// a look at the file, every 50 ms at most, tells whether it has been replaced, which is how keys are destroyed; who
+// destroys one waits until all have looked.
 package keys

@@ -83,44 +83,49 @@ func groupAt(data []byte) (group []byte, durable int64, ok bool) {
 	return group, int64(binary.LittleEndian.Uint64(group[8:])), true
 }
 
-// scan reads a whole file: its entries, and the size of what is good. It fails if what is bad was durable.
-func scan(data []byte) (entries []entry, size int64, err error) {
-	if !bytes.HasPrefix(data, []byte(subjectsMagic)) {
-		return nil, 0, damaged(0)
+// scan reads a file from an offset on, at which a group begins, or the file itself: the entries, and the size of the file
+// as far as it is good. It fails if what is bad was durable.
+func scan(data []byte, offset int64) (entries []entry, size int64, err error) {
+	at := 0
+	if offset == 0 {
+		if !bytes.HasPrefix(data, []byte(subjectsMagic)) {
+			return nil, 0, damaged(0)
+		}
+		at = len(subjectsMagic)
 	}
-	at := len(subjectsMagic)
 	for at < len(data) {
 		group, _, ok := groupAt(data[at:])
-		if !ok && (at == len(subjectsMagic) || durableBeyond(data, at)) {
-			return nil, 0, damaged(at)
+		if !ok && (offset+int64(at) == int64(len(subjectsMagic)) || durableBeyond(data, at, offset)) {
+			return nil, 0, damaged(offset + int64(at))
 		}
 		if !ok {
 			break
 		}
 		if entries, ok = appendEntries(entries, group[groupHeader:]); !ok {
-			return nil, 0, damaged(at)
+			return nil, 0, damaged(offset + int64(at))
 		}
 		at += len(group)
 	}
-	return entries, int64(at), nil
+	return entries, offset + int64(at), nil
 }
 
-// durableBeyond tells whether a group after the bad one at offset at says that more than at bytes were durable.
-func durableBeyond(data []byte, at int) bool {
+// durableBeyond tells whether a group after the bad one at data[at] says that more than what is before that was durable.
+// Data is that of the file from offset on.
+func durableBeyond(data []byte, at int, offset int64) bool {
 	for {
 		next := bytes.Index(data[at+1:], []byte(groupMagic))
 		if next < 0 {
 			return false
 		}
-		bad := at
+		bad := offset + int64(at)
 		at += 1 + next
-		if _, durable, ok := groupAt(data[at:]); ok && durable > int64(bad) {
+		if _, durable, ok := groupAt(data[at:]); ok && durable > bad {
 			return true
 		}
 	}
 }
 
-func damaged(at int) error {
+func damaged(at int64) error {
 	return fmt.Errorf("%w: the file of keys is bad at byte %d, keys would be lost: restore %s from its backup",
 		domain.ErrDamaged, at, subjectsFile)
 }

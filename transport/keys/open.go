@@ -1,37 +1,73 @@
 package keys
 
 import (
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"strandline/domain"
 	"strandline/transport/files"
 )
 
-// Open opens the keys below sys, and makes them where there are none. Keys, their ids and nonces are drawn from random,
-// which is crypto/rand.Reader but in tests.
+// Open opens the keys below sys for this process alone, and makes them where there are none. Keys, their ids and nonces are
+// drawn from random, which is crypto/rand.Reader but in tests.
 func Open(sys files.System, random io.Reader) (*Store, error) {
-	s := &Store{
+	s := newStore(sys, random)
+	root, err := s.openRoot(files.File.Lock)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.openSubjects(root)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	s.book = p
+	return s.named()
+}
+
+// Share is Open together with other processes, of this machine or of others on whose file system flock works between them:
+// each finds the keys that another has made, two that make the key of one owner make one, and what one destroys none can
+// use any more.
+func Share(sys files.System, random io.Reader) (*Store, error) {
+	s := newStore(sys, random)
+	turn, err := wait(sys)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.Close()
+	root, err := s.openRoot(files.File.Share)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.openSubjects(root)
+	if err == nil {
+		err = p.file.Sync() // who wrote it last may have been killed before it could
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	s.book, s.sharing.notice = &shared{pages: p}, notice
+	return s.named()
+}
+
+// named finishes opening with what the keys hold.
+func (s *Store) named() (*Store, error) {
+	if err := s.openNames(); err != nil {
+		return nil, errors.Join(err, s.book.letGo())
+	}
+	return s, nil
+}
+
+func newStore(sys files.System, random io.Reader) *Store {
+	return &Store{
 		sys:     sys,
 		random:  source{from: random},
 		opened:  cache{slots: map[uint64]*slot{}},
 		pending: map[string]*group{},
+		sharing: sharing{began: time.Now()},
 	}
-	root, err := s.openRoot()
-	if err != nil {
-		return nil, err
-	}
-	s.root = root
-	if err := s.openSubjects(); err != nil {
-		return nil, errors.Join(err, s.lock.Close())
-	}
-	if err := s.openNames(); err != nil {
-		return nil, errors.Join(err, s.file.Close(), s.lock.Close())
-	}
-	return s, nil
 }
 
 // Made tells whether there are keys, all files of them. A log that holds events cannot do with new ones.
@@ -49,33 +85,18 @@ func Made(sys files.System) (bool, error) {
 }
 
 // openSubjects reads the file of keys, or writes the first one.
-func (s *Store) openSubjects() error {
-	data, err := s.sys.ReadFile(subjectsFile)
-	if errors.Is(err, fs.ErrNotExist) {
+func (s *Store) openSubjects(root files.File) (*pages, error) {
+	if _, err := s.sys.ReadFile(subjectsFile); errors.Is(err, fs.ErrNotExist) {
 		if err := s.found(); err != nil {
-			return fmt.Errorf("make the keys: %w", err)
+			return nil, fmt.Errorf("make the keys: %w", err)
 		}
-		data, err = s.sys.ReadFile(subjectsFile)
 	}
+	p, entries, err := openPages(s.sys, root)
 	if err != nil {
-		return fmt.Errorf("read the keys: %w", err)
-	}
-	entries, size, err := scan(data)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	s.fill(entries)
-	if s.file, err = s.sys.Open(subjectsFile, false); err != nil {
-		return fmt.Errorf("open the keys: %w", err)
-	}
-	s.size = size
-	if size == int64(len(data)) {
-		return nil
-	}
-	if err := errors.Join(s.file.Truncate(size), s.file.Sync()); err != nil {
-		return errors.Join(fmt.Errorf("cut a torn write off the keys: %w", err), s.file.Close())
-	}
-	return nil
+	return p, nil
 }
 
 // found writes the first file, with the key for names in it.
@@ -101,8 +122,9 @@ func (s *Store) openNames() error {
 	return nil
 }
 
-// openRoot reads root.key, or makes it where there are no keys yet, and takes the folder for this process.
-func (s *Store) openRoot() (cipher.AEAD, error) {
+// openRoot reads root.key, or makes it where there are no keys yet, and takes the folder for this process, alone or with
+// others.
+func (s *Store) openRoot(take func(files.File) error) (files.File, error) {
 	if err := s.makeRoot(); err != nil {
 		return nil, fmt.Errorf("make %s: %w", rootFile, err)
 	}
@@ -110,18 +132,20 @@ func (s *Store) openRoot() (cipher.AEAD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", rootFile, err)
 	}
-	if err := lock.Lock(); err != nil {
+	if err := take(lock); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: the keys are in use by another process: %w", domain.ErrUnavailable, err), lock.Close())
 	}
-	s.lock = lock
 	key, err := s.sys.ReadFile(rootFile)
 	if err == nil && len(key) != keySize {
 		err = fmt.Errorf("%w: %s has %d bytes instead of %d: restore it from its backup", domain.ErrDamaged, rootFile, len(key), keySize)
 	}
+	if err == nil {
+		s.root, err = newAEAD(key)
+	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return newAEAD(key)
+	return lock, nil
 }
 
 func (s *Store) makeRoot() error {
@@ -136,37 +160,4 @@ func (s *Store) makeRoot() error {
 		return err
 	}
 	return writeFile(s.sys, rootFile, key)
-}
-
-// writeFile puts a file of data under name, all or nothing, durably.
-func writeFile(sys files.System, name string, data []byte) error {
-	if err := prepare(sys, name, data); err != nil {
-		return err
-	}
-	return commit(sys, name)
-}
-
-// prepare writes a file of data beside the one under name.
-func prepare(sys files.System, name string, data []byte) error {
-	fresh := name + ".new"
-	if err := sys.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := sys.Open(fresh, true)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(data, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// commit moves the prepared file over the one under name.
-func commit(sys files.System, name string) error {
-	if err := sys.Rename(name+".new", name); err != nil {
-		return err
-	}
-	return sys.SyncDir(".")
 }

@@ -3,6 +3,7 @@ package keys
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -51,14 +52,26 @@ func (s *Store) aead(key string) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key %q: %w", key, codec.ErrKeyDestroyed)
 	}
+	if err := s.fresh(); err != nil {
+		return nil, err
+	}
 	if aead := s.opened.get(id); aead != nil {
 		return aead, nil
 	}
+	aead, err := s.ready(id)
+	if errors.Is(err, codec.ErrKeyDestroyed) && s.heard() {
+		return s.ready(id)
+	}
+	return aead, err
+}
+
+// ready makes a key ready for use.
+func (s *Store) ready(id uint64) (cipher.AEAD, error) {
 	s.mu.RLock()
-	defer s.mu.RUnlock() // Destroy drops the key from the cache after it has left these maps
+	defer s.mu.RUnlock() // whoever takes a key away drops it from the cache after it has left these maps
 	index, ok := s.ids[id]
 	if !ok {
-		return nil, fmt.Errorf("key %s: %w", key, codec.ErrKeyDestroyed)
+		return nil, fmt.Errorf("key %s: %w", name(id), codec.ErrKeyDestroyed)
 	}
 	raw, err := s.unwrap(s.keys[index])
 	if err != nil {

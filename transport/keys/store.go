@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"syscall"
 
 	"strandline/commands"
 	"strandline/domain"
@@ -21,14 +20,13 @@ const namesOwner = "names"
 type Store struct {
 	sys     files.System
 	root    cipher.AEAD
-	lock    files.File // root.key, locked as long as the store is open
 	names   hasher
 	opened  cache
 	random  source
-	writing sync.Mutex // held by whoever writes the file; taken before mu
-	file    files.File // guarded by writing
-	size    int64      // of the file, guarded by writing
-	failed  error      // of the write after which nothing is written any more; changed under writing and mu
+	writing sync.Mutex // held by whoever holds the book; taken before mu
+	book    book
+	sharing sharing
+	failed  error // of the write after which nothing is written any more; changed under writing and mu
 
 	mu        sync.RWMutex      // guards all below
 	owners    map[string]uint32 // index of the owner's key in keys
@@ -77,6 +75,9 @@ func (s *Store) add(e entry) {
 
 // KeyFor implements commands.Keys. Many callers with new owners share one sync.
 func (s *Store) KeyFor(ctx context.Context, owner string) (string, error) {
+	if err := s.fresh(); err != nil {
+		return "", err
+	}
 	s.mu.RLock()
 	index, ok := s.owners[owner]
 	if ok {
@@ -156,8 +157,13 @@ func (s *Store) flush(g *group) error {
 	if g.written {
 		return g.err
 	}
-	entries := s.take()
-	g.err = s.write(entries)
+	var entries []entry
+	if g.err = s.hold(); g.err == nil {
+		defer s.book.release()
+	}
+	if entries = s.take(); g.err == nil && len(entries) > 0 {
+		g.err = s.write(entries)
+	}
 	g.written = true
 
 	s.mu.Lock()
@@ -173,7 +179,8 @@ func (s *Store) flush(g *group) error {
 	return g.err
 }
 
-// take takes the next group's entries, but those whose owners have lost their keys since.
+// take takes the next group's entries, but those whose owners have lost their keys since, or been given one by another
+// process.
 func (s *Store) take() []entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,35 +188,40 @@ func (s *Store) take() []entry {
 	s.next = nil
 	return slices.DeleteFunc(g.entries, func(e entry) bool {
 		_, gone := s.destroyed[e.owner]
-		if gone {
+		_, there := s.owners[e.owner]
+		if gone || there {
 			delete(s.pending, e.owner)
 		}
-		return gone
+		return gone || there
 	})
 }
 
-// write appends a group to the file and syncs it. Where there is no room for it, nothing has happened, and it may be tried
-// again. After any other failure nothing is known of the file, so nothing is written to it any more.
+// hold holds the book, with what others have written in it.
+func (s *Store) hold() error {
+	n, err := s.book.hold()
+	if err != nil {
+		return err
+	}
+	s.learn(n)
+	return nil
+}
+
+// write adds entries to the book, which is held. After a failure of which nobody knows what it has left, nothing is written
+// any more.
 func (s *Store) write(entries []entry) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	data := appendGroup(nil, s.size, entries)
-	err := s.file.Allocate(s.size + int64(len(data)))
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: the disk has no room for another key: make some, and it goes on: %w", domain.ErrUnavailable, err)
+	return s.judge(s.book.append(entries))
+}
+
+// judge remembers an error after which nothing is to be written any more.
+func (s *Store) judge(err error) error {
+	var lost lostError
+	if errors.As(err, &lost) {
+		return s.fail(lost.error)
 	}
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return s.fail(err)
-	}
-	if _, err := s.file.WriteAt(data, s.size); err != nil {
-		return s.fail(err)
-	}
-	if err := s.file.Sync(); err != nil {
-		return s.fail(err)
-	}
-	s.size += int64(len(data))
-	return nil
+	return err
 }
 
 func (s *Store) fail(err error) error {
@@ -226,10 +238,9 @@ func (s *Store) Err() error {
 	return s.failed
 }
 
-// Close marks all that was written as durable and lets go of the files.
+// Close lets go of the files.
 func (s *Store) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_ = s.write(nil) // the mark helps to tell damage from a torn write; nobody was promised it
-	return errors.Join(s.file.Close(), s.lock.Close())
+	return s.book.close()
 }

@@ -112,6 +112,54 @@ func TestLockIsForOne(t *testing.T) {
 }
 
 // What is synced stays whatever the chances; what is not may stay or go, page by page.
+func TestLockIsShared(t *testing.T) {
+	for _, sys := range both(t) {
+		var three []files.File
+		for i := range 3 {
+			f, err := sys.Open("f", i == 0)
+			must(t, err)
+			three = append(three, f)
+		}
+		must(t, three[0].Share())
+		must(t, three[1].Share())
+		if err := three[2].Lock(); !files.IsHeld(err) {
+			t.Errorf("Lock of what is shared = %v", err)
+		}
+		must(t, three[0].Close())
+		must(t, three[1].Close())
+		must(t, three[2].Lock())
+		again, err := sys.Open("f", false)
+		must(t, err)
+		if err := again.Share(); !files.IsHeld(err) {
+			t.Errorf("Share of what somebody has alone = %v", err)
+		}
+	}
+}
+
+func TestLinked(t *testing.T) {
+	for _, sys := range both(t) {
+		f, err := sys.Open("f", true)
+		must(t, err)
+		g, err := sys.Open("g", true)
+		must(t, err)
+		must(t, sys.Rename("g", "f"))
+		if linked, err := f.Linked(); linked || err != nil {
+			t.Errorf("Linked of what another was moved over = %v, %v", linked, err)
+		}
+		if linked, err := g.Linked(); !linked || err != nil {
+			t.Errorf("Linked of what was moved = %v, %v", linked, err)
+		}
+	}
+}
+
+// both are a real and a pretended file system.
+func both(t *testing.T) []files.System {
+	t.Helper()
+	disk, err := files.NewDisk(t.TempDir())
+	must(t, err)
+	return []files.System{disk, faultfs.New(1)}
+}
+
 func TestOnlySyncedIsSure(t *testing.T) {
 	sys := faultfs.New(1)
 	f := create(t, sys, "f")

@@ -132,11 +132,44 @@ func (o *file) Lock() error {
 	if err, _ := o.begin(Lock); err != nil {
 		return err
 	}
-	if o.node.lock != nil && o.node.lock != o {
+	if o.node.lock != nil && o.node.lock != o || len(o.node.share) > 0 && !(len(o.node.share) == 1 && o.node.share[o]) {
 		return &fs.PathError{Op: "lock", Path: o.name, Err: syscall.EWOULDBLOCK}
 	}
 	o.node.lock = o
+	delete(o.node.share, o)
 	return nil
+}
+
+// Share implements files.File.
+func (o *file) Share() error {
+	o.fs.mu.Lock()
+	defer o.fs.mu.Unlock()
+	if err, _ := o.begin(Lock); err != nil {
+		return err
+	}
+	if o.node.lock != nil && o.node.lock != o {
+		return &fs.PathError{Op: "lock", Path: o.name, Err: syscall.EWOULDBLOCK}
+	}
+	if o.node.share == nil {
+		o.node.share = map[*file]bool{}
+	}
+	o.node.lock, o.node.share[o] = nil, true
+	return nil
+}
+
+// Linked implements files.File.
+func (o *file) Linked() (bool, error) {
+	o.fs.mu.Lock()
+	defer o.fs.mu.Unlock()
+	if err, _ := o.begin(Size); err != nil {
+		return false, err
+	}
+	for _, n := range o.fs.tree {
+		if n == o.node {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // Close implements io.Closer. It gives the lock back.
@@ -150,5 +183,6 @@ func (o *file) Close() error {
 	if o.node.lock == o {
 		o.node.lock = nil
 	}
+	delete(o.node.share, o)
 	return nil
 }

@@ -18,7 +18,8 @@ type node struct {
 	disk  []byte         // what the disk holds; pages may have been written beyond size
 	size  int64          // the durable size
 	dirty map[int64]bool // the pages of now that the disk does not hold
-	lock  *file
+	lock  *file          // who has it alone
+	share map[*file]bool // who share it
 }
 
 func (n *node) write(p []byte, off int64) {

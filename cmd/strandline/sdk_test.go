@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestSDK lives a study's life with the unmodified lamp-core: over HTTPS, through kill -9, and without the read models.
@@ -39,10 +41,22 @@ func TestSDK(t *testing.T) {
 	drive(t, sdk, s, "look", state)
 }
 
-// installSDK installs the packages of testdata/lamp-core in a cache folder, once for each lock file, and returns it.
+// installSDK is the folder of the packages of testdata/lamp-core.
 func installSDK(t *testing.T) string {
 	t.Helper()
-	source := filepath.Join("testdata", "lamp-core")
+	return installPackages(t, "lamp-core", "lamp-core")
+}
+
+// installPackages installs the packages of a folder of testdata in a cache folder, once for each lock file, and returns
+// that. The test is skipped where they cannot be had. The last package is what the others are for.
+func installPackages(t *testing.T, folder, last string) string {
+	t.Helper()
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is missing: %s runs on it", tool, last)
+		}
+	}
+	source := filepath.Join("testdata", folder)
 	lock, err := os.ReadFile(filepath.Join(source, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -52,8 +66,8 @@ func installSDK(t *testing.T) string {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "strandline", "lamp-core-"+hex.EncodeToString(sum[:6]))
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "lamp-core", "package.json")); err == nil {
+	dir := filepath.Join(cache, "strandline", folder+"-"+hex.EncodeToString(sum[:6]))
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(last), "package.json")); err == nil {
 		return dir
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -62,10 +76,13 @@ func installSDK(t *testing.T) string {
 	for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
 		copyFile(t, filepath.Join(source, name), filepath.Join(dir, name))
 	}
-	install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer stop()
+	install := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	install.Dir = dir
+	install.WaitDelay = time.Second
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
+		t.Skipf("npm package %s is missing and npm cannot fetch it: %v\n%s", last, err, out)
 	}
 	return dir
 }

@@ -95,7 +95,7 @@ func (s *Server) add(a *appending, p proposed) error {
 		return fmt.Errorf("%w: an event needs a type", domain.ErrInvalid)
 	}
 	if a.size += len(p.GetData()) + len(p.GetCustomMetadata()); a.size > s.maxAppend {
-		return domain.ErrAppendTooLarge
+		return &sizeError{s.maxAppend}
 	}
 	e := external.Event{JSON: sent[keyContentType] == jsonContent, Metadata: p.GetCustomMetadata(), Data: p.GetData()}
 	a.records = append(a.records, domain.Record{
@@ -122,8 +122,11 @@ func (s *Server) append(ctx context.Context, caller Caller, a *appending) error 
 	}
 	a.done, err = s.store.Append(ctx, a.stream, expected, a.records)
 	var wrong *domain.WrongRevisionError
-	if errors.As(err, &wrong) {
+	switch {
+	case errors.As(err, &wrong):
 		return &domain.WrongRevisionError{Stream: a.stream, Expected: a.expected, Current: wrong.Current}
+	case errors.Is(err, domain.ErrAppendTooLarge):
+		return &sizeError{s.maxAppend}
 	}
 	return err
 }

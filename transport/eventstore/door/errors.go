@@ -3,6 +3,10 @@ package door
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -19,11 +23,45 @@ var ErrStreamDeleted = errors.Join(domain.ErrRejected, errors.New("the stream ha
 const (
 	trailerException = "exception"
 	trailerStream    = "stream-name"
-	trailerMost      = "max-append-size"
+	trailerGroup     = "group-name"
+	trailerMost      = "maximum-append-size"
+	trailerExpected  = "expected-version"
+	trailerActual    = "actual-version"
 )
+
+// sizeError says how large an append may be.
+type sizeError struct{ most int }
+
+func (e *sizeError) Error() string { return fmt.Sprintf("an append has at most %d bytes", e.most) }
+
+// Unwrap makes it one of the port's errors.
+func (e *sizeError) Unwrap() error { return domain.ErrAppendTooLarge }
+
+// groupError says which group failed.
+type groupError struct {
+	error
+	group string
+}
+
+// Unwrap returns what failed.
+func (e *groupError) Unwrap() error { return e.error }
+
+// ofGroup says of an error which group it is about.
+func ofGroup(group string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &groupError{err, group}
+}
 
 // failure words an error as the original does: a status, and a trailer that clients look at.
 func failure(ctx context.Context, stream string, err error) error {
+	var large *sizeError
+	var wrong *domain.WrongRevisionError
+	var group *groupError
+	if errors.As(err, &group) {
+		trail(ctx, trailerGroup, group.group)
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -44,9 +82,15 @@ func failure(ctx context.Context, stream string, err error) error {
 	case errors.Is(err, errGroupDropped):
 		trail(ctx, trailerException, "persistent-subscription-dropped", trailerStream, stream)
 		return status.Error(codes.Canceled, "the group has been changed, removed or restarted: connect again")
-	case errors.Is(err, domain.ErrAppendTooLarge):
-		trail(ctx, trailerException, "maximum-append-size-exceeded")
-		return status.Error(codes.InvalidArgument, "the append is larger than the store takes: append fewer events at a time")
+	case errors.As(err, &large):
+		trail(ctx, trailerException, "maximum-append-size-exceeded", trailerMost, strconv.Itoa(large.most))
+		return status.Errorf(codes.InvalidArgument, "the append is larger than %d bytes: append fewer events at a time", large.most)
+	case errors.As(err, &wrong):
+		trail(ctx, trailerException, "wrong-expected-version", trailerStream, stream, trailerExpected, strconv.FormatInt(int64(wrong.Expected), 10))
+		if wrong.Current != domain.NoStream {
+			trail(ctx, trailerActual, strconv.FormatInt(int64(wrong.Current), 10))
+		}
+		return status.Error(codes.FailedPrecondition, wrong.Error())
 	case errors.Is(err, errUnauthenticated):
 		return status.Error(codes.Unauthenticated, "the call names nobody, or its secret is wrong: send an access key and its secret as Basic")
 	case errors.Is(err, domain.ErrForbidden):
@@ -65,8 +109,13 @@ func failure(ctx context.Context, stream string, err error) error {
 // errUnauthenticated says that nobody is known to be calling.
 var errUnauthenticated = errors.New("unauthenticated")
 
-// trail sets trailers; names and values in turn.
+// trail sets trailers; names and values in turn. What cannot stand in a trailer is percent-encoded.
 func trail(ctx context.Context, pairs ...string) {
+	for i := range pairs {
+		if strings.ContainsFunc(pairs[i], func(r rune) bool { return r < ' ' || r > '~' }) {
+			pairs[i] = url.PathEscape(pairs[i])
+		}
+	}
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(pairs...)) // fails outside a call only
 }
 

@@ -52,13 +52,13 @@ func streamOf(one *shared.StreamIdentifier, all bool) string {
 }
 
 // manage lets a caller in that may manage groups, does it, and puts it on the record.
-func (gs *groups) manage(ctx context.Context, call, stream string, do func(Caller) error) error {
+func (gs *groups) manage(ctx context.Context, call, stream, group string, do func(Caller) error) error {
 	caller, err := gs.server.enter(ctx)
 	if err != nil {
 		return failure(ctx, stream, err)
 	}
 	if err = caller.MayManage(); err == nil {
-		err = do(caller)
+		err = ofGroup(group, do(caller))
 	}
 	return failure(ctx, stream, gs.server.left(ctx, caller, call, stream, 0, err))
 }
@@ -141,7 +141,7 @@ func (gs *groups) Create(ctx context.Context, r *persistent.CreateReq) (*persist
 	one, all := o.GetStream(), o.GetAll()
 	//lint:ignore SA1019 clients of older versions name the stream there
 	c := config{Stream: streamOf(cmp.Or(one.GetStreamIdentifier(), o.GetStreamIdentifier()), all != nil), Group: o.GetGroupName(), Filter: storedOf(all.GetFilter())}
-	err := gs.manage(ctx, "create group", c.Stream, func(caller Caller) (err error) {
+	err := gs.manage(ctx, "create group", c.Stream, c.Group, func(caller Caller) (err error) {
 		strategy := o.GetSettings().GetConsumerStrategy()
 		if strategy == "" {
 			//lint:ignore SA1019 clients of older versions name the strategy so
@@ -279,7 +279,7 @@ func (gs *groups) Update(ctx context.Context, r *persistent.UpdateReq) (*persist
 	o := r.GetOptions()
 	//lint:ignore SA1019 clients of older versions name the stream there
 	stream := streamOf(cmp.Or(o.GetStream().GetStreamIdentifier(), o.GetStreamIdentifier()), o.GetAll() != nil)
-	err := gs.manage(ctx, "update group", stream, func(caller Caller) error {
+	err := gs.manage(ctx, "update group", stream, o.GetGroupName(), func(caller Caller) error {
 		changed, err := settingsOf(o.GetSettings(), named(int32(o.GetSettings().GetNamedConsumerStrategy())))
 		if err != nil {
 			return err
@@ -307,7 +307,7 @@ func (gs *groups) Update(ctx context.Context, r *persistent.UpdateReq) (*persist
 func (gs *groups) Delete(ctx context.Context, r *persistent.DeleteReq) (*persistent.DeleteResp, error) {
 	o := r.GetOptions()
 	stream := streamOf(o.GetStreamIdentifier(), o.GetAll() != nil)
-	err := gs.manage(ctx, "delete group", stream, func(caller Caller) error {
+	err := gs.manage(ctx, "delete group", stream, o.GetGroupName(), func(caller Caller) error {
 		g, err := gs.find(ctx, stream, o.GetGroupName())
 		if err != nil {
 			return err
@@ -347,7 +347,7 @@ func (gs *groups) remove(ctx context.Context, caller Caller, g *group) error {
 func (gs *groups) ReplayParked(ctx context.Context, r *persistent.ReplayParkedReq) (*persistent.ReplayParkedResp, error) {
 	o := r.GetOptions()
 	stream := streamOf(o.GetStreamIdentifier(), o.GetAll() != nil)
-	err := gs.manage(ctx, "replay parked", stream, func(Caller) error {
+	err := gs.manage(ctx, "replay parked", stream, o.GetGroupName(), func(Caller) error {
 		g, err := gs.find(ctx, stream, o.GetGroupName())
 		if err != nil {
 			return err
@@ -369,7 +369,7 @@ func (gs *groups) ReplayParked(ctx context.Context, r *persistent.ReplayParkedRe
 
 // RestartSubsystem implements the service: all consumers have to connect again, and all groups are read from the log.
 func (gs *groups) RestartSubsystem(ctx context.Context, _ *shared.Empty) (*shared.Empty, error) {
-	err := gs.manage(ctx, "restart groups", "", func(Caller) error {
+	err := gs.manage(ctx, "restart groups", "", "", func(Caller) error {
 		gs.mu.Lock()
 		defer gs.mu.Unlock()
 		gs.forget()
@@ -385,7 +385,7 @@ func (gs *groups) RestartSubsystem(ctx context.Context, _ *shared.Empty) (*share
 func (gs *groups) GetInfo(ctx context.Context, r *persistent.GetInfoReq) (answer *persistent.GetInfoResp, _ error) {
 	o := r.GetOptions()
 	stream := streamOf(o.GetStreamIdentifier(), o.GetAll() != nil)
-	err := gs.manage(ctx, "group info", stream, func(Caller) error {
+	err := gs.manage(ctx, "group info", stream, o.GetGroupName(), func(Caller) error {
 		g, err := gs.find(ctx, stream, o.GetGroupName())
 		if err != nil {
 			return err
@@ -400,7 +400,7 @@ func (gs *groups) GetInfo(ctx context.Context, r *persistent.GetInfoReq) (answer
 func (gs *groups) List(ctx context.Context, r *persistent.ListReq) (answer *persistent.ListResp, _ error) {
 	of := r.GetOptions().GetListForStream()
 	stream := streamOf(of.GetStream(), of.GetAll() != nil)
-	err := gs.manage(ctx, "list groups", stream, func(Caller) error {
+	err := gs.manage(ctx, "list groups", stream, "", func(Caller) error {
 		gs.mu.Lock()
 		defer gs.mu.Unlock()
 		if err := gs.load(ctx); err != nil {

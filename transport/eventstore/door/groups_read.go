@@ -38,7 +38,7 @@ func (gs *groups) Read(call persistent.PersistentSubscriptions_ReadServer) error
 		c.address = p.Addr.String()
 	}
 	rows, err := gs.consume(ctx, call, c, stream, o.GetGroupName())
-	return failure(ctx, stream, gs.server.left(ctx, caller, "consume", stream, rows, err))
+	return failure(ctx, stream, gs.server.left(ctx, caller, "consume", stream, rows, ofGroup(o.GetGroupName(), err)))
 }
 
 // consume lets a consumer have its part of a group until one of them ends.

@@ -19,7 +19,8 @@ import (
 const retryPause = 50 * time.Millisecond
 
 // Append implements commands.EventStore. One that may have got lost is sent again until ctx ends, if its revision is
-// exact, so that the server knows it again by its ids; else its outcome is unknown and domain.ErrUnavailable.
+// exact, so that the server knows it again by its ids; else its outcome is unknown and domain.ErrUnavailable. One that has
+// certainly not been done is sent again in any case.
 func (s *Store) Append(ctx context.Context, stream string, expected domain.Expected, records []domain.Record) (commands.Appended, error) {
 	if err := ctx.Err(); err != nil {
 		return commands.Appended{}, err
@@ -34,7 +35,8 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 		if err == nil {
 			return s.appended(ctx, stream, records, done, before)
 		}
-		if !expected.IsExact() || !broken(err) || ctx.Err() != nil {
+		again := undone(err) || expected.IsExact() && lost(err)
+		if !again || ctx.Err() != nil {
 			return commands.Appended{}, s.refusal(ctx, stream, expected, err)
 		}
 		select {

@@ -2,11 +2,13 @@
 //
 // That client has defects, which the contract "EventStoreDB" lists in section 3. They are contained here:
 //
-//   - It gives up for good, hangs past deadlines and leaks while its server is away. So every call runs in a goroutine of its
-//     own that is raced against its context, a client that has failed once is thrown away whole, and a new one is made
-//     behind a back-off, tried with one call, and only then given to others (supervisor.go).
-//   - It never asks for the leader. The header that does goes with every call (supervisor.go).
-//   - It panics at messages that it does not know, and when it is closed. Panics end the call, as an error.
+//   - It gives up for good, hangs past deadlines and leaks while its server is away, all of it once its state machine looks
+//     for another connection. So it is kept from that: a call that finds the connection broken is ended before it asks for
+//     another one (link.go). Nobody enters that client again; it is closed when the last call has left it, and another one
+//     is made behind a back-off, tried with one call, and only then given to others (supervisor.go).
+//   - It never asks for the leader. The header that does goes with every call, and a server that is not the leader is
+//     left for the one that it names (supervisor.go).
+//   - It panics at messages that it does not know. Panics end the call, as an error.
 //   - An append that is refused early looks like a broken connection. Sizes are checked before; for other reasons the
 //     server is asked again with the same append and no events in it (append.go).
 //   - Subscriptions end with the connection. They go on with another after the last event seen, never after a

@@ -32,6 +32,9 @@ func (s *Store) Follow(ctx context.Context, after domain.Position) iter.Seq2[[]d
 			select {
 			case <-time.After(retryPause):
 			case <-ctx.Done():
+			case <-s.closing.Done():
+				yield(nil, s.ended(ctx))
+				return
 			}
 		}
 		yield(nil, ctx.Err())
@@ -48,9 +51,7 @@ type follower struct {
 
 // subscribed yields what one subscription brings; false if the follower has had enough.
 func (f *follower) subscribed(ctx context.Context, yield func([]domain.Record, error) bool) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	client, err := f.store.client(ctx)
+	l, err := f.store.enter(ctx)
 	if err != nil {
 		return true
 	}
@@ -62,23 +63,26 @@ func (f *follower) subscribed(ctx context.Context, yield func([]domain.Record, e
 	if f.after.IsZero() {
 		options.From = esdb.Start{}
 	}
-	subscription, err := raced(ctx, func() (*esdb.Subscription, error) { return client.SubscribeToAll(ctx, options) })
-	if err != nil {
-		f.store.failed(client)
-		return true
-	}
-	defer subscription.Close()
+	within, end := f.store.within(ctx)
+	defer end()
 	events := make(chan *esdb.SubscriptionEvent, mostBatch)
-	go receive(ctx, subscription, events)
-	return f.batches(ctx, client, events, yield)
+	go receive(within, l, options, events)
+	return f.batches(ctx, l, events, yield)
 }
 
-// receive hands on what a subscription brings until it is dropped.
-func receive(ctx context.Context, from *esdb.Subscription, to chan<- *esdb.SubscriptionEvent) {
+// receive subscribes, and hands on what that brings until the subscription is dropped.
+func receive(ctx context.Context, l *link, options esdb.SubscribeToAllOptions, to chan<- *esdb.SubscriptionEvent) {
+	defer l.leave()
 	defer close(to)
-	defer func() { _ = recover() }() // the client panics at what it does not know: the subscription ends and goes on with another
+	var err error
+	defer caught(&err) // whatever it is, another subscription goes on
+	subscription, err := l.client.SubscribeToAll(ctx, options)
+	if err != nil {
+		return
+	}
+	defer subscription.Close()
 	for {
-		e := from.Recv()
+		e := subscription.Recv()
 		select {
 		case to <- e:
 		case <-ctx.Done():
@@ -91,7 +95,7 @@ func receive(ctx context.Context, from *esdb.Subscription, to chan<- *esdb.Subsc
 }
 
 // batches yields events as they come, many at once where many are there.
-func (f *follower) batches(ctx context.Context, client *esdb.Client, events <-chan *esdb.SubscriptionEvent, yield func([]domain.Record, error) bool) bool {
+func (f *follower) batches(ctx context.Context, l *link, events <-chan *esdb.SubscriptionEvent, yield func([]domain.Record, error) bool) bool {
 	for {
 		batch, open := gather(ctx, events)
 		if len(batch) > 0 {
@@ -109,7 +113,7 @@ func (f *follower) batches(ctx context.Context, client *esdb.Client, events <-ch
 		}
 		if !open {
 			if f.behind = true; ctx.Err() == nil {
-				f.store.failed(client)
+				f.store.failed(l)
 			}
 			return true
 		}

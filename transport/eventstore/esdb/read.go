@@ -2,7 +2,6 @@ package esdb
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"math"
 
@@ -59,23 +58,24 @@ func way(d commands.Direction) esdb.Direction {
 	return esdb.Forwards
 }
 
+// opening begins a read.
+type opening func(context.Context, *esdb.Client) (*esdb.ReadStream, error)
+
 // each opens a read and yields what comes of it.
-func (s *Store) each(ctx context.Context, stream string, yield func(domain.Record, error) bool,
-	open func(context.Context, *esdb.Client) (*esdb.ReadStream, error)) {
+func (s *Store) each(ctx context.Context, stream string, yield func(domain.Record, error) bool, open opening) {
 	if err := ctx.Err(); err != nil {
 		yield(domain.Record{}, err)
 		return
 	}
-	reading, cancel := context.WithCancel(ctx)
-	defer cancel()
-	events, err := do(reading, s.supervisor, open)
+	l, err := s.enter(ctx)
 	if err != nil {
 		yield(domain.Record{}, translated(ctx, stream, err))
 		return
 	}
-	defer events.Close()
+	within, end := s.within(ctx)
+	defer end()
 	arriving := make(chan arrival, readAhead)
-	go receiveAll(reading, events, arriving)
+	go receiveAll(within, l, open, arriving)
 	for {
 		select {
 		case next, more := <-arriving:
@@ -83,13 +83,13 @@ func (s *Store) each(ctx context.Context, stream string, yield func(domain.Recor
 				return
 			}
 			if broken(next.err) {
-				s.dropped(next.err)
+				s.failed(l)
 			}
 			if err := translated(ctx, stream, next.err); !yield(next.record, err) || err != nil {
 				return
 			}
-		case <-ctx.Done():
-			yield(domain.Record{}, ctx.Err())
+		case <-within.Done():
+			yield(domain.Record{}, s.ended(ctx))
 			return
 		}
 	}
@@ -104,38 +104,42 @@ type arrival struct {
 	err    error
 }
 
-// receiveAll hands on what a read brings until its end, in a goroutine of its own that an end of ctx ends.
-func receiveAll(ctx context.Context, from *esdb.ReadStream, to chan<- arrival) {
+// receiveAll opens a read and hands on what it brings until its end, in a goroutine of its own that an end of ctx ends.
+func receiveAll(ctx context.Context, l *link, open opening, to chan<- arrival) {
+	defer l.leave()
 	defer close(to)
-	for {
-		e, err := received(from)
-		if isEnd(err) {
-			return
-		}
-		next := arrival{err: err}
-		if err == nil {
-			if e.Event == nil {
-				continue
-			}
-			next.record = record(e.Event)
-		}
+	err := received(ctx, l.client, open, func(r domain.Record) bool {
 		select {
-		case to <- next:
+		case to <- arrival{record: r}:
+			return true
 		case <-ctx.Done():
-			return
+			return false
 		}
-		if err != nil {
-			return
-		}
+	})
+	if err == nil || isEnd(err) {
+		return
+	}
+	select {
+	case to <- arrival{err: err}:
+	case <-ctx.Done():
 	}
 }
 
-// received is the next event. The client panics at a message that it does not know.
-func received(from *esdb.ReadStream) (e *esdb.ResolvedEvent, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("the client of EventStoreDB panicked: %v: %w", v, errBroken)
+// received is what a read brings. The client panics at a message that it does not know.
+func received(ctx context.Context, client *esdb.Client, open opening, take func(domain.Record) bool) (err error) {
+	defer caught(&err)
+	events, err := open(ctx, client)
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	for {
+		e, err := events.Recv()
+		if err != nil {
+			return err
 		}
-	}()
-	return from.Recv()
+		if e.Event != nil && !take(record(e.Event)) {
+			return nil
+		}
+	}
 }

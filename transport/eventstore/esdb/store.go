@@ -40,8 +40,6 @@ func Open(connection string, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: connection string of EventStoreDB: %w; write it as esdb://user:pass@host:2113", domain.ErrInvalid, err)
 	}
-	settings.MaxDiscoverAttempts = attempts
-	settings.Logger = esdb.NoopLogging() // it logs what is handled here
 	s := &Store{supervisor: newSupervisor(settings), maxAppend: 1 << 20}
 	for _, o := range options {
 		o(s)
@@ -82,10 +80,10 @@ func translated(ctx context.Context, stream string, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case status.Code(cause(err)) == codes.DeadlineExceeded: // the server's clock was faster
-		return context.DeadlineExceeded
 	case isKind(err):
 		return err
+	case status.Code(cause(err)) == codes.DeadlineExceeded: // the server's clock was faster
+		return context.DeadlineExceeded
 	case errors.As(err, &e):
 		switch e.Code() {
 		case esdb.ErrorCodeResourceNotFound:

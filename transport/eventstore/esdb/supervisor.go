@@ -22,7 +22,6 @@ const (
 	firstPause  = 50 * time.Millisecond
 	longestWait = 2 * time.Second
 	patience    = 5 * time.Second // of a caller whose own time does not end earlier
-	attempts    = 2               // that the client makes by itself before it gives up
 )
 
 // supervisor owns the client: one at a time, replaced whole once it has failed.
@@ -32,40 +31,47 @@ type supervisor struct {
 	close    context.CancelFunc
 
 	mu      sync.Mutex
-	current *esdb.Client
+	current *link
 	making  chan struct{} // closed when the attempt under way has ended; nil if there is none
+	leader  string        // where the next attempt looks first; empty if nobody has said
 	pause   time.Duration
 	reason  error // why the last attempt failed
 }
 
 func newSupervisor(settings *esdb.Configuration) *supervisor {
+	settings.MaxDiscoverAttempts = 1 // the back-off is here
 	s := &supervisor{settings: settings, pause: firstPause}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }
 
-// stop throws the client away and lets no other be made.
+// stop ends the calls under way and lets no others be made.
 func (s *supervisor) stop() {
 	s.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != nil {
-		discard(s.current)
+		s.current.retire()
 		s.current = nil
 	}
 }
 
-// client returns a client that has answered once. It waits until there is one, for a while or until ctx ends.
-func (s *supervisor) client(ctx context.Context) (*esdb.Client, error) {
+// errClosed is the error of whoever asks a store that has been closed.
+var errClosed = fmt.Errorf("%w: the event store has been closed", domain.ErrUnavailable)
+
+// enter returns a client that has answered once, for one call; the caller leaves it after that. It waits until there is
+// one, for a while or until ctx ends.
+func (s *supervisor) enter(ctx context.Context) (*link, error) {
 	enough := time.NewTimer(patience)
 	defer enough.Stop()
 	for {
 		s.mu.Lock()
 		if s.current != nil {
 			defer s.mu.Unlock()
+			s.current.enter()
 			return s.current, nil
 		}
-		if s.making == nil {
+		if s.making == nil && s.closing.Err() == nil {
 			s.making = make(chan struct{})
 			go s.make(s.making)
 		}
@@ -74,29 +80,32 @@ func (s *supervisor) client(ctx context.Context) (*esdb.Client, error) {
 		select {
 		case <-making:
 		case <-s.closing.Done():
-			return nil, fmt.Errorf("%w: the event store has been closed", domain.ErrUnavailable)
+			return nil, errClosed
 		case <-enough.C:
-			return nil, s.away(domain.ErrUnavailable)
+			return nil, s.away()
 		case <-ctx.Done():
-			return nil, s.away(ctx.Err())
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), s.away())
 		}
 	}
 }
 
-// away is the error of a caller whose time ended while there was no server.
-func (s *supervisor) away(end error) error {
+// errAway is the error of whoever has asked a server that is away.
+var errAway = fmt.Errorf("%w: EventStoreDB cannot be reached", domain.ErrUnavailable)
+
+// away says why there is no server.
+func (s *supervisor) away() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason == nil {
-		return end
+		return errAway
 	}
-	return fmt.Errorf("%w: EventStoreDB cannot be reached: %w", end, s.reason)
+	return fmt.Errorf("%w: %w", errAway, s.reason)
 }
 
 // make makes a client and tries it with one call, so that nobody else is caught in one that never connects. After a
 // failure it pauses, jittered, before anybody may try again.
 func (s *supervisor) make(done chan struct{}) {
-	client, err := s.tried()
+	made, err := s.tried()
 	if err != nil {
 		s.rest()
 	}
@@ -107,9 +116,9 @@ func (s *supervisor) make(done chan struct{}) {
 	switch {
 	case err != nil:
 	case s.closing.Err() != nil:
-		discard(client)
+		made.retire()
 	default:
-		s.current, s.pause = client, firstPause
+		s.current, s.pause = made, firstPause
 	}
 }
 
@@ -124,65 +133,79 @@ func (s *supervisor) rest() {
 	}
 }
 
-func (s *supervisor) tried() (client *esdb.Client, err error) {
-	settings := *s.settings
-	if client, err = esdb.NewClient(&settings); err != nil {
+// tried is a client that has answered.
+func (s *supervisor) tried() (*link, error) {
+	l, err := newLink(s.where(), s.redirected)
+	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithTimeout(s.closing, 10*time.Second)
 	defer stop()
-	if _, err = raced(ctx, func() (*esdb.ServerVersion, error) { return client.GetServerVersion() }); err != nil {
-		discard(client)
+	_, err = raced(ctx, l, func() (*esdb.ServerVersion, error) { return l.client.GetServerVersion() })
+	if err != nil {
+		l.retire()
 		return nil, err
 	}
-	return client, nil
+	return l, nil
 }
 
-// failed throws a client away, unless that has been done.
-func (s *supervisor) failed(client *esdb.Client) {
+// where is what the next client is to connect to: the leader, if a server has just named it; else what has been configured.
+func (s *supervisor) where() esdb.Configuration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current == client {
-		s.current = nil
-		discard(client)
+	settings := *s.settings
+	if s.leader != "" {
+		settings.Address, settings.GossipSeeds, settings.DnsDiscover = s.leader, nil, false
+		s.leader = ""
 	}
+	return settings
 }
 
-// dropped throws the client of the moment away, because a read that may have been made with it has broken off.
-func (s *supervisor) dropped(error) {
+// redirected notes where the leader is.
+func (s *supervisor) redirected(to esdb.EndPoint) {
 	s.mu.Lock()
-	client := s.current
-	s.mu.Unlock()
-	if client != nil {
-		s.failed(client)
+	defer s.mu.Unlock()
+	s.leader = to.String()
+}
+
+// failed has a client replaced, unless that has been done.
+func (s *supervisor) failed(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == l {
+		s.current = nil
+		l.retire()
 	}
 }
 
-// discard closes a client. Whoever is caught in it gets an error: closing makes the sends on which they hang panic, and
-// every call of a client recovers.
-func discard(client *esdb.Client) {
-	go func() {
-		defer func() { _ = recover() }()
-		_ = client.Close() // there is nothing left to do with it
-	}()
+// within is a context for a call: it ends with ctx, and when the store is closed. It asks for the leader.
+func (s *supervisor) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(grpcmetadata.AppendToOutgoingContext(ctx, "requires-leader", "true"))
+	stop := context.AfterFunc(s.closing, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
-// raced runs a call of the client, and returns when it does or when ctx ends, whatever comes first. A panic of the client
-// is an error.
-func raced[T any](ctx context.Context, call func() (T, error)) (T, error) {
+// ended is why a call within ctx has been ended.
+func (s *supervisor) ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errClosed
+}
+
+// raced runs a call that has entered a client, and returns when it does or when ctx ends, whatever comes first. The call
+// leaves the client when it does, whenever that is.
+func raced[T any](ctx context.Context, l *link, call func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
 		err   error
 	}
 	done := make(chan outcome, 1)
 	go func() {
+		defer l.leave()
 		var o outcome
-		defer func() {
-			if v := recover(); v != nil {
-				o.err = fmt.Errorf("the client of EventStoreDB panicked: %v: %w", v, errBroken)
-			}
-			done <- o
-		}()
+		defer func() { done <- o }()
+		defer caught(&o.err)
 		o.value, o.err = call()
 	}()
 	select {
@@ -194,28 +217,27 @@ func raced[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 }
 
-// errBroken says that a client is not to be used any more.
-var errBroken = errors.New("the connection is broken")
-
-// do runs a call with the client of the moment, and throws that away if the call shows it to be broken.
+// do runs a call with the client of the moment, and has that replaced if the call shows it to be broken.
 func do[T any](ctx context.Context, s *supervisor, call func(context.Context, *esdb.Client) (T, error)) (T, error) {
 	var none T
-	client, err := s.client(ctx)
+	l, err := s.enter(ctx)
 	if err != nil {
 		return none, err
 	}
-	leader := grpcmetadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
-	value, err := raced(ctx, func() (T, error) { return call(leader, client) })
-	if err != nil && ctx.Err() != nil {
-		return none, ctx.Err()
+	within, end := s.within(ctx)
+	defer end()
+	value, err := raced(within, l, func() (T, error) { return call(within, l.client) })
+	if err != nil && within.Err() != nil {
+		return none, s.ended(ctx)
 	}
 	if broken(err) {
-		s.failed(client)
+		s.failed(l)
 	}
 	return value, err
 }
 
-// broken tells whether an error is that of a connection, which another may not have.
+// broken tells whether an error is that of a connection, which another may not have. A deadline that a server has found to
+// be over before it was noticed here says nothing of the connection.
 func broken(err error) bool {
 	if err == nil || errors.Is(err, io.EOF) {
 		return false
@@ -226,14 +248,26 @@ func broken(err error) bool {
 	var e *esdb.Error
 	if errors.As(err, &e) {
 		switch e.Code() {
-		case esdb.ErrorUnavailable, esdb.ErrorCodeConnectionClosed, esdb.ErrorCodeNotLeader, esdb.ErrorAborted, esdb.ErrorCodeDeadlineExceeded:
+		case esdb.ErrorUnavailable, esdb.ErrorCodeConnectionClosed, esdb.ErrorCodeNotLeader:
 			return true
 		}
 		err = e.Err()
 	}
 	switch status.Code(err) {
-	case codes.Unavailable, codes.Canceled, codes.Aborted, codes.DeadlineExceeded:
+	case codes.Unavailable, codes.Canceled:
 		return true
 	}
 	return false
+}
+
+// lost tells whether a call may or may not have been done, and the next attempt may fare better.
+func lost(err error) bool {
+	var e *esdb.Error
+	return broken(err) || errors.Is(err, errAway) || errors.As(err, &e) && e.Code() == esdb.ErrorAborted
+}
+
+// undone tells whether a call has certainly not been done, and the next attempt may fare better.
+func undone(err error) bool {
+	var e *esdb.Error
+	return errors.As(err, &e) && e.Code() == esdb.ErrorCodeNotLeader
 }

@@ -200,6 +200,11 @@ func (b *Bus) appendTo(ctx context.Context, j *job, d decider, l *line, events [
 		l.forget() // the append may have happened all the same
 		return Receipt{}, err
 	}
+	if w.repeated && j.key != "" { // by a request with the same key that came to another process at the same time
+		l.forget()
+		receipt, _, err := b.repeated(ctx, j)
+		return receipt, err
+	}
 	for _, e := range events {
 		d.evolve(l.state, e)
 	}

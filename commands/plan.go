@@ -62,11 +62,19 @@ func (b *Bus) doPlan(ctx context.Context, j *job, first domain.Command, then []d
 	if err != nil {
 		return Receipt{}, err
 	}
+	if receipt.Repeated {
+		if made, _, err = b.first(ctx, j); err != nil {
+			return Receipt{}, err
+		}
+		return b.repeatPlan(ctx, made)
+	}
 	env, err := b.envelopeOf(ctx, j, 0)
 	if err != nil {
 		return Receipt{}, err
 	}
-	return b.finish(context.WithoutCancel(ctx), env, p, events, receipt)
+	receipt, err = b.finish(context.WithoutCancel(ctx), env, p, events, receipt)
+	receipt.Repeated = false // others may have finished it, but it is ours
+	return receipt, err
 }
 
 // planID is the id of the plan that the job makes.
@@ -180,21 +188,35 @@ func (b *Bus) take(ctx context.Context, made domain.Envelope, step plan.Step, e 
 	return b.write(ctx, step.Stream, domain.NoStream, records)
 }
 
-// close appends that a plan is done, unless it is.
+// closings is how often it is tried to close a plan while others write to its stream.
+const closings = 64
+
+// close appends that a plan is done, unless it is. Several processes may be at it, so that the end of the stream is exact.
 func (b *Bus) close(ctx context.Context, made domain.Envelope, p plan.Made) (written, error) {
 	env := follow(made, doneID(made), made.Stream)
-	r, err := b.store.Find(ctx, env.Stream, env.ID)
-	if err == nil {
-		return written{revision: r.Revision, events: []domain.Position{r.Position}, repeated: true}, nil
-	}
-	if !errors.Is(err, domain.ErrNotFound) {
-		return written{}, err
-	}
 	records, err := b.codec.Encode(env, nil, plan.Done{ID: p.ID})
 	if err != nil {
 		return written{}, err
 	}
-	return b.write(ctx, env.Stream, domain.Any, records)
+	for range closings {
+		end, err := b.end(ctx, env.Stream)
+		if err != nil {
+			return written{}, err
+		}
+		r, err := b.store.Find(ctx, env.Stream, env.ID)
+		if err == nil {
+			return written{revision: r.Revision, events: []domain.Position{r.Position}, repeated: true}, nil
+		}
+		if !errors.Is(err, domain.ErrNotFound) {
+			return written{}, err
+		}
+		w, err := b.write(ctx, env.Stream, end, records)
+		var moved *domain.WrongRevisionError
+		if !errors.As(err, &moved) {
+			return w, err
+		}
+	}
+	return written{}, fmt.Errorf("%w: others wrote to %s at the same time, %d times over", domain.ErrUnavailable, env.Stream, closings)
 }
 
 // follow is the envelope of an event that a plan leads to: of the same actor, request and command.
@@ -244,10 +266,14 @@ func (b *Bus) finishRecorded(ctx context.Context, made domain.Recorded) (Receipt
 }
 
 // Resume finishes the plans that a crash has left open. Call it once at start, before commands are taken, when the
-// directory is at the head. What cannot be finished is in the error; the rest is finished all the same.
-func (b *Bus) Resume(ctx context.Context) error {
+// directory is at the head. What cannot be finished is in the error; the rest is finished all the same. Other processes may
+// do the same at the same time: each step is taken once.
+func (b *Bus) Resume(ctx context.Context) error { return b.Finish(ctx, b.directory.OpenPlans()...) }
+
+// Finish is Resume for some of the open plans.
+func (b *Bus) Finish(ctx context.Context, plans ...plan.Open) error {
 	var failed []error
-	for _, open := range b.directory.OpenPlans() {
+	for _, open := range plans {
 		if err := b.resume(ctx, open); err != nil {
 			failed = append(failed, fmt.Errorf("resume plan %s: %w", open.ID, err))
 		}

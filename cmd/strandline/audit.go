@@ -47,7 +47,7 @@ shown. Only those requests are shown that the caller may see. Asking is itself o
 	c.Flags().StringVar(&o.to, "to", "", "only before this time")
 	c.Flags().StringVar(&o.after, "after", "", "begin after this place: next of a page of the API")
 	c.Flags().BoolVar(&o.newest, "newest", false, "the newest first (default: the oldest)")
-	c.Flags().IntVar(&o.limit, "limit", 100, "at most so many; 0 is all")
+	limitFlag(c, &o.limit, 100, "at most so many; 0 is all")
 	o.output.flags(c)
 	_ = c.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions([]cobra.Completion{"done", "served", "refused", "quiet", "flooded"}, cobra.ShellCompDirectiveNoFileComp))
 	return c

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 )
@@ -24,13 +25,35 @@ const mostKept = 10_000
 
 func (o *choice) flags(c *cobra.Command, limit int) {
 	c.Flags().BoolVar(&o.newest, "newest", false, "the newest first (default: the oldest)")
-	c.Flags().IntVar(&o.limit, "limit", limit, "at most so many; 0 is all")
+	limitFlag(c, &o.limit, limit, "at most so many; 0 is all")
+}
+
+// rowCount is the value of a flag that says how many.
+type rowCount int
+
+// String implements pflag.Value.
+func (n *rowCount) String() string { return strconv.Itoa(int(*n)) }
+
+// Set implements pflag.Value.
+func (n *rowCount) Set(value string) error {
+	number, err := strconv.Atoi(value)
+	if err != nil || number < 0 {
+		return errors.New("it is a whole number from 0")
+	}
+	*n = rowCount(number)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (n *rowCount) Type() string { return "int" }
+
+// limitFlag adds the flag that says how many rows there are to be.
+func limitFlag(c *cobra.Command, limit *int, usually int, about string) {
+	*limit = usually
+	c.Flags().Var((*rowCount)(limit), "limit", about)
 }
 
 func (o *choice) check() error {
-	if o.limit < 0 {
-		return exitWith(exitUsage, fmt.Errorf("--limit is a number from 0, not %d", o.limit))
-	}
 	if o.newest && (o.limit == 0 || o.limit > mostKept) {
 		return exitWith(exitUsage, errors.New("--newest needs a --limit from 1 to 10000, since the newest are read last"))
 	}

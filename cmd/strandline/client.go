@@ -30,7 +30,7 @@ type connection struct {
 // flags adds the flags of a connection to a command.
 func (o *connection) flags(c *cobra.Command) {
 	o.addressFlags(c)
-	c.Flags().StringVar(&o.credentialFile, "credential-file", "",
+	c.Flags().StringVar(&o.credentialFile, credentialFlag, "",
 		"file with the credential to use, as {\"access_key\",\"secret_key\"} or as 'key create --json' prints it (default: STRANDLINE_ACCESS_KEY and STRANDLINE_SECRET_KEY, or STRANDLINE_API_KEY; the last two also with _FILE, from a file)")
 	c.Flags().StringVar(&o.reason, "reason", "", "why you ask, in your words: it is kept on the record with what you ask")
 }

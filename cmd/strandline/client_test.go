@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/spf13/cobra"
 )
 
 // asked is the environment of a command that asks a server.
@@ -291,11 +294,56 @@ func TestSuggestions(t *testing.T) {
 		{"write it as", []string{"log", "tail", "--from", "yesterday"}},
 		{"is no position", []string{"log", "show", "here"}},
 		{"--newest needs a --limit", []string{"log", "find", "--newest", "--limit", "0"}},
+		{`"-1" for "--limit" flag: it is a whole number from 0; see`, []string{"log", "tail", "--limit", "-1"}},
+		{`"x" for "--limit" flag: it is a whole number from 0; see`, []string{"audit", "--limit", "x"}},
+		{"it is a whole number from 0", []string{"series", "U1", "--limit", "1.5"}},
+		{"it is a whole number from 0", []string{"log", "find", "--limit", "-2"}},
 	} {
 		if _, messages, code := strandline(t, asked("http://127.0.0.1:1"), tt.args...); code != exitUsage || !strings.Contains(messages, tt.says) {
 			t.Errorf("%v: exit code %d, %q; want %d and %q", tt.args, code, messages, exitUsage, tt.says)
 		}
 	}
+}
+
+// TestWrongVariablesOfClients are errors where they would have been of use: a server asked by mistake answers, too.
+func TestWrongVariablesOfClients(t *testing.T) {
+	wrong := asked("http://127.0.0.1:1")
+	wrong["STRANDLINE_URI"] = "http://127.0.0.1:2"
+	for _, args := range [][]string{{"log", "tail"}, {"audit"}, {"key", "list"}, {"backup", "--to", "a", "--keys-to", "b"}} {
+		_, messages, code := strandline(t, wrong, args...)
+		if code != exitUsage || !strings.Contains(messages, "STRANDLINE_URI means nothing to Strandline: did you mean STRANDLINE_URL?") {
+			t.Errorf("%v: exit code %d, %q", args, code, messages)
+		}
+	}
+	if _, messages, code := strandline(t, wrong, "version"); code != 0 {
+		t.Errorf("version: exit code %d, %q", code, messages)
+	}
+}
+
+// TestEverythingIsToBeHadAsJSON: whatever is printed can be printed for programs.
+func TestEverythingIsToBeHadAsJSON(t *testing.T) {
+	for _, c := range leaves(newRoot(environ{environment(nil), nil}, streams{io.Discard, io.Discard})) {
+		switch c.CommandPath() {
+		case "strandline serve", "strandline demo", "strandline help": // for people
+		case "strandline projection dump": // JSON in any case
+		case "strandline completion bash", "strandline completion zsh", "strandline completion fish", "strandline completion powershell":
+		default:
+			if c.Flags().Lookup("json") == nil {
+				t.Errorf("%s has no --json", c.CommandPath())
+			}
+		}
+	}
+}
+
+// leaves are the commands that have none below them, or do something themselves.
+func leaves(c *cobra.Command) (all []*cobra.Command) {
+	for _, below := range c.Commands() {
+		all = append(all, leaves(below)...)
+	}
+	if len(c.Commands()) == 0 || c.Name() == "series" {
+		all = append(all, c)
+	}
+	return all
 }
 
 // TestExitCodesAreDocumented in the help of the program.

@@ -27,6 +27,7 @@ const (
 	annotationOrigin = "origin"
 	annotationAside  = "aside" // of the command's own use: no setting of the server
 	configFlag       = "config"
+	credentialFlag   = "credential-file" // of commands that ask a server
 )
 
 // origin is where a setting's value came from.
@@ -56,11 +57,14 @@ func configure(c *cobra.Command, env environ) error {
 	if err := fromEnvironment(flags, env.lookup); err != nil {
 		return usage(c, err)
 	}
-	if flags.Lookup(configFlag) == nil {
+	if flags.Lookup(configFlag) == nil && flags.Lookup(credentialFlag) == nil {
 		return nil
 	}
 	if err := knownVariables(c.Root(), env); err != nil {
 		return exitWith(exitUsage, err)
+	}
+	if flags.Lookup(configFlag) == nil {
+		return nil
 	}
 	if err := fromFile(flags); err != nil {
 		return exitWith(exitUsage, err)

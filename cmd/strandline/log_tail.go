@@ -41,7 +41,7 @@ left out; what can never be opened again is shown as sealed. Reading the log is 
 	o.filter.flags(c)
 	o.output.flags(c)
 	c.Flags().StringVar(&o.after, "after", "", "begin after this position (default: at the start)")
-	c.Flags().IntVar(&o.limit, "limit", 0, "end after so many events (default: all)")
+	limitFlag(c, &o.limit, 0, "end after so many events (default: all)")
 	c.Flags().BoolVar(&o.follow, "follow", false, "go on with events as they happen, until interrupted; a server that comes back within a minute is followed on")
 	return c
 }

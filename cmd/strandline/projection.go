@@ -133,6 +133,7 @@ func (p projectionStatus) state() string {
 
 func newProjectionRebuild(env lookup, io streams) *cobra.Command {
 	var o connection
+	var form output
 	var data string
 	c := &cobra.Command{
 		Use:   "rebuild NAME",
@@ -143,15 +144,51 @@ is asked to do so, as the administrator; with --data it is done here, on a stopp
   strandline projection rebuild series --data ./data`,
 		Args: oneProjection, ValidArgsFunction: projectionNames,
 		RunE: func(c *cobra.Command, args []string) error {
-			if data != "" {
-				return rebuildOffline(c.Context(), data, args[0], io)
+			done, err := rebuild(c.Context(), &o, env, data, args[0], io)
+			if err != nil {
+				return err
 			}
-			return rebuildOnline(c.Context(), &o, env, args[0], io)
+			return form.printProjection(done, args[0]+" is rebuilt", io.out)
 		},
 	}
 	o.flags(c)
 	c.Flags().StringVar(&data, "data", "", "data folder of a stopped server (default: ask the running one at --url)")
+	form.flags(c)
 	return c
+}
+
+// rebuild rebuilds a projection, of a stopped server or by asking the running one, and returns how it is then.
+func rebuild(ctx context.Context, o *connection, env lookup, data, name string, io streams) (projectionStatus, error) {
+	if data == "" {
+		return rebuildOnline(ctx, o, env, name, io)
+	}
+	if err := rebuildOffline(ctx, data, name, io); err != nil {
+		return projectionStatus{}, err
+	}
+	list, err := listOffline(ctx, data)
+	if err != nil {
+		return projectionStatus{}, err
+	}
+	return named(list, name)
+}
+
+// printProjection prints a projection that has been told something: for people as what was done.
+func (o *output) printProjection(p projectionStatus, done string, to io.Writer) error {
+	if !o.forPeople() {
+		return o.value(to, p)
+	}
+	_, err := fmt.Fprintln(to, done)
+	return err
+}
+
+// named is the projection of a name.
+func named(list []projectionStatus, name string) (projectionStatus, error) {
+	for _, p := range list {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return projectionStatus{}, fmt.Errorf("the server lists no projection %q", name)
 }
 
 func oneProjection(c *cobra.Command, args []string) error {
@@ -180,16 +217,7 @@ func rebuildOffline(ctx context.Context, data, name string, io streams) (err err
 	err = runner.Rebuild(ctx, name, func(p projections.Progress) { watch.show(p.Share, p.Remaining) })
 	watch.done()
 	stop()
-	if err := errors.Join(err, <-ended); err != nil {
-		return err
-	}
-	return rebuilt(io, name)
-}
-
-// rebuilt says so, since most rebuilds are too quick to show progress.
-func rebuilt(io streams, name string) error {
-	_, err := fmt.Fprintf(io.out, "%s is rebuilt\n", name)
-	return err
+	return errors.Join(err, <-ended)
 }
 
 func newProjectionDump(io streams) *cobra.Command {

@@ -29,36 +29,33 @@ func projectionNames(_ *cobra.Command, args []string, _ string) ([]cobra.Complet
 }
 
 // rebuildOnline asks a running server, and watches until it is done.
-func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, io streams) error {
+func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, io streams) (projectionStatus, error) {
 	c, err := o.open(env)
 	if err != nil {
-		return err
+		return projectionStatus{}, err
 	}
 	if err := c.ask(ctx, http.MethodPost, projectionPath(name, "rebuild"), nil, nil); err != nil {
-		return err
+		return projectionStatus{}, err
 	}
-	if err := c.watchRebuild(ctx, name, io); err != nil {
-		return err
-	}
-	return rebuilt(io, name)
+	return c.watchRebuild(ctx, name, io)
 }
 
-// watchRebuild shows how far a rebuild is, until it is done or has failed.
-func (c *client) watchRebuild(ctx context.Context, name string, io streams) error {
+// watchRebuild shows how far a rebuild is, until it is done, and returns how the projection is then, or has failed.
+func (c *client) watchRebuild(ctx context.Context, name string, io streams) (projectionStatus, error) {
 	watch := newProgress(io.err, "rebuild "+name)
 	defer watch.stop()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		status, err := c.projection(ctx, name)
 		switch {
 		case ctx.Err() != nil:
-			return exitWith(exitInterrupted, errors.New("interrupted: the server goes on rebuilding; see 'strandline projection list'"))
+			return status, exitWith(exitInterrupted, errors.New("interrupted: the server goes on rebuilding; see 'strandline projection list'"))
 		case err != nil:
-			return err
+			return status, err
 		case status.Rebuilding == nil && status.Failed != "":
-			return fmt.Errorf("the rebuild of %s failed, and what there was goes on serving: %s", name, visible(status.Failed))
+			return status, fmt.Errorf("the rebuild of %s failed, and what there was goes on serving: %s", name, visible(status.Failed))
 		case status.Rebuilding == nil:
 			watch.done()
-			return nil
+			return status, nil
 		}
 		watch.show(status.Rebuilding.Share, time.Duration(status.Rebuilding.Remaining*float64(time.Second)))
 		select {
@@ -74,12 +71,7 @@ func (c *client) projection(ctx context.Context, name string) (projectionStatus,
 	if err != nil {
 		return projectionStatus{}, err
 	}
-	for _, p := range list {
-		if p.Name == name {
-			return p, nil
-		}
-	}
-	return projectionStatus{}, fmt.Errorf("the server lists no projection %q", name)
+	return named(list, name)
 }
 
 // parkedEvent is an event that a projection does not hold.
@@ -174,6 +166,7 @@ type mending struct{ word, done, needs string }
 // newMending completes a command that tells a projection what to do with events.
 func newMending(env lookup, io streams, m mending, c *cobra.Command) *cobra.Command {
 	var from connection
+	var form output
 	var all bool
 	c.ValidArgsFunction = projectionNames
 	c.Args = func(c *cobra.Command, args []string) error {
@@ -200,24 +193,16 @@ func newMending(env lookup, io streams, m mending, c *cobra.Command) *cobra.Comm
 		if err := client.ask(c.Context(), http.MethodPost, projectionPath(args[0], m.word)+"?"+q.Encode(), nil, nil); err != nil {
 			return err
 		}
-		if err := client.watchRebuild(c.Context(), args[0], io); err != nil {
+		p, err := client.watchRebuild(c.Context(), args[0], io)
+		if err != nil {
 			return err
 		}
-		return client.told(c.Context(), args[0], m.done, io)
+		return form.printProjection(p, fmt.Sprintf("%s: %s; %d parked, %d discarded", p.Name, m.done, p.Parked, p.Discarded), io.out)
 	}
 	from.flags(c)
+	form.flags(c)
 	if m.word == "discard" {
 		c.Flags().BoolVar(&all, "all", false, "all that are parked")
 	}
 	return c
-}
-
-// told says what has been done, and what the projection does not hold now.
-func (c *client) told(ctx context.Context, name, done string, io streams) error {
-	p, err := c.projection(ctx, name)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(io.out, "%s: %s; %d parked, %d discarded\n", name, done, p.Parked, p.Discarded)
-	return err
 }

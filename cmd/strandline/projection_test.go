@@ -26,6 +26,13 @@ func TestRebuildIsWatched(t *testing.T) {
 		t.Errorf("exit code %d, %q, %q", code, out, messages)
 	}
 	for _, args := range [][]string{{"rebuild", "series"}, {"retry", "series"}, {"discard", "series", "--all"}, {"park", "series", "1f"}} {
+		out, messages, code = strandline(t, asked(rebuilding(`"checkpoint":"2a","parked":3`, 1)), append(append([]string{"projection"}, args...), "--json")...)
+		if want := `{"name":"series","version":0,"checkpoint":"2a","lag_events":0,"lag_seconds":0,"parked":3}` + "\n"; code != 0 || out != want {
+			t.Errorf("%v as JSON: exit code %d, %q, %q; want %q", args, code, out, messages, want)
+		}
+		if out, _, _ = strandline(t, asked(rebuilding(`"parked":3`, 1)), append(append([]string{"projection"}, args...), "--only", "parked")...); out != "3\n" {
+			t.Errorf("of %v only what is parked: %q", args, out)
+		}
 		out, messages, code = strandline(t, asked(rebuilding(`"failed":"the disk \u001b[31mis full"`, 1)), append([]string{"projection"}, args...)...)
 		if code != exitFailed || out != "" || !strings.Contains(messages, "failed") || strings.Contains(messages, "\x1b") {
 			t.Errorf("%v that fails: exit code %d, %q, %q", args, code, out, messages)

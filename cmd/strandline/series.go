@@ -44,7 +44,7 @@ that are objects are summed up by their member value, or by the one that --field
 	o.flags(c)
 	c.Flags().StringVar(&o.from, "from", "", "only from this time on: "+momentHelp)
 	c.Flags().StringVar(&o.to, "to", "", "only before this time")
-	c.Flags().IntVar(&o.limit, "limit", 100, "at most so many rows; 0 is all")
+	limitFlag(c, &o.limit, 100, "at most so many rows; 0 is all")
 	c.Flags().StringVar(&o.window, "window", "", "sum up in windows of this length: 5m, 1h, 1d, 1w")
 	c.Flags().StringSliceVar(&o.aggregate, "aggregate", nil, "of each window: some of count, min, max, mean, last (default: all)")
 	c.Flags().StringVar(&o.field, "field", "", "sum up this member of values that are objects, a path with dots")

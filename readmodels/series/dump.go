@@ -97,7 +97,7 @@ func (s *Store) dumpSeries(ctx context.Context, q Query, out *bufio.Writer) erro
 		if err != nil {
 			return err
 		}
-		line = appendLine(line[:0], q, sample)
+		line = AppendLine(line[:0], q.Subject, sample)
 		if _, err := out.Write(line); err != nil {
 			return err
 		}
@@ -105,13 +105,14 @@ func (s *Store) dumpSeries(ctx context.Context, q Query, out *bufio.Writer) erro
 	return nil
 }
 
-// appendLine appends a sample as a line of JSON, its members in the order of their names, its value as it was sent.
-func appendLine(dst []byte, q Query, s Sample) []byte {
-	dst = appendText(append(dst, `{"channel":`...), q.Channel)
+// AppendLine appends a sample of a subject as a line of JSON, its members in the order of their names, its value as it was
+// sent: a line of a dump.
+func AppendLine(dst []byte, subject string, s Sample) []byte {
+	dst = appendText(append(dst, `{"channel":`...), s.Channel)
 	dst = strconv.AppendInt(append(dst, `,"index":`...), int64(s.Index), 10)
 	dst = appendText(append(dst, `,"position":`...), s.Position.String())
 	dst = appendText(append(dst, `,"series":`...), s.Series)
-	dst = appendText(append(dst, `,"subject":`...), q.Subject)
+	dst = appendText(append(dst, `,"subject":`...), subject)
 	dst = append(dst, `,"time":`...)
 	if s.Time == nil {
 		dst = append(dst, "null"...)

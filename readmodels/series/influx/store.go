@@ -1,0 +1,147 @@
+package influx
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"strandline/domain"
+	"strandline/readmodels"
+	"strandline/readmodels/series"
+)
+
+// Store is the read model in an InfluxDB: readmodels.Remote, and what the doors ask for samples. Only one process may
+// write to it at a time.
+type Store struct {
+	server     *server
+	generation string // of the event store, in short
+	clock      func() time.Time
+	watermark  readmodels.Watermark
+	serving    atomic.Pointer[build] // nil until it has been reached
+}
+
+// New returns the store of a generation of the event store in an InfluxDB, which need not be there yet. Clock says where
+// those who read the newest samples first begin to look.
+func New(c Config, generation string, clock func() time.Time) *Store {
+	sum := sha256.Sum256([]byte(generation))
+	return &Store{server: dial(c), generation: fmt.Sprintf("%x", sum[:4]), clock: clock}
+}
+
+// Name implements readmodels.Remote.
+func (s *Store) Name() string { return series.Schema.Name }
+
+// Version implements readmodels.Remote: that of what is written to points.
+func (s *Store) Version() int { return 1 }
+
+// Watermark implements readmodels.Remote.
+func (s *Store) Watermark() *readmodels.Watermark { return &s.watermark }
+
+// Close implements readmodels.Remote.
+func (s *Store) Close() error {
+	s.server.close()
+	return nil
+}
+
+// Checkpoint is the position up to which the read model has applied the log.
+func (s *Store) Checkpoint() domain.Position { return s.watermark.At() }
+
+// Wait returns once the read model has applied everything up to position; see readmodels.Watermark.Wait.
+func (s *Store) Wait(ctx context.Context, position domain.Position) error {
+	return s.watermark.Wait(ctx, position)
+}
+
+// Open implements readmodels.Remote.
+func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild, error) {
+	name, err := s.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		b := s.newBuild(name, origin, progress{})
+		found, err := b.load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if found && b.origin == origin && strings.HasPrefix(name, s.prefix()) {
+			s.serving.Store(b)
+			return b, nil
+		}
+		s.serving.Store(b) // to be dropped by the one that takes its place
+	}
+	b, err := s.begin(ctx, origin)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.Serve(ctx)
+}
+
+// Beside implements readmodels.Remote.
+func (s *Store) Beside(ctx context.Context, origin string) (readmodels.RemoteBuild, error) {
+	b, err := s.begin(ctx, origin)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// find is the name of the build that serves, empty if there is none.
+func (s *Store) find(ctx context.Context) (name string, err error) {
+	err = s.server.each(ctx, s.from(fmt.Sprintf(`r._measurement == "%s" and r.store == "%s" and r._field == "build"`, serving, s.generation), earliest, latest)+
+		"|> last()", func(r row) error {
+		name = r.text("_value")
+		return nil
+	})
+	return name, err
+}
+
+// prefix is what the names of this version's builds begin with.
+func (s *Store) prefix() string {
+	return fmt.Sprintf("strandline_series_v%d_%s_b", s.Version(), s.generation)
+}
+
+// begin makes an empty build with a name of its own. What is left of one that a crash has kept from serving is dropped.
+func (s *Store) begin(ctx context.Context, origin string) (*build, error) {
+	number := 1
+	if b := s.serving.Load(); b != nil {
+		n, _ := strconv.Atoi(strings.TrimPrefix(b.name, s.prefix()))
+		number = n + 1
+	}
+	b := s.newBuild(s.prefix()+strconv.Itoa(number), origin, progress{})
+	if err := b.Drop(ctx); err != nil {
+		return nil, err
+	}
+	return b, b.save(ctx, &b.done)
+}
+
+// from begins a query for the points that a condition selects, from a time to another, the second exclusive. Version 1.8
+// takes bounds before 1970 for open ones, so that those are conditions as well; they keep it from using its index, and so
+// bounds beyond which nothing can be are to be given as earliest and latest.
+func (s *Store) from(condition string, start, end int64) string {
+	flux := fmt.Sprintf("from(bucket: %q) |> range(start: %s, stop: %s) |> filter(fn: (r) => %s)", s.server.config.Bucket, moment(start), moment(end), condition)
+	if start <= 0 && start != earliest || end <= 0 {
+		flux += fmt.Sprintf(" |> filter(fn: (r) => r._time >= %s and r._time < %s)", moment(start), moment(end))
+	}
+	return flux
+}
+
+// ofKind is from, for all the samples of a kind or a part of them.
+func (s *Store) ofKind(k kind, condition string, start, end int64) string {
+	first, last := k.bounds()
+	if start <= first*k.scale() {
+		start = earliest
+	}
+	if end >= last*k.scale() {
+		end = latest
+	}
+	return s.from(condition, start, end)
+}
+
+// moment is a time as Flux has it.
+func moment(at int64) string { return time.Unix(0, at).UTC().Format("2006-01-02T15:04:05.000000000Z") }
+
+// oneLine is text without line breaks, which a point cannot hold everywhere.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

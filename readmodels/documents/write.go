@@ -15,7 +15,7 @@ import (
 
 // Add writes an object, in place of any of the same kind and id.
 func Add(tx *readmodels.Tx, at domain.Position, revision uint64, e registry.Added) error {
-	body, err := object(e.Attributes)
+	body, err := Body(e.Attributes)
 	if err != nil {
 		return err
 	}
@@ -31,14 +31,9 @@ func Revise(tx *readmodels.Tx, at domain.Position, revision uint64, e registry.R
 	if err != nil || !exists {
 		return err
 	}
-	attributes := registry.Attributes{}
-	if err := json.Unmarshal(d.Body, &attributes); err != nil {
-		return fmt.Errorf("read attributes of %s %s: %w", e.Kind, e.ID, err)
-	}
-	maps.Copy(attributes, e.Attributes)
-	body, err := object(attributes)
+	body, err := Merge(d.Body, e.Attributes)
 	if err != nil {
-		return err
+		return fmt.Errorf("revise %s %s: %w", e.Kind, e.ID, err)
 	}
 	return tx.Exec("UPDATE object SET revised = ?, revision = ?, body = ? WHERE kind = ? AND id = ?",
 		at.String(), int64(revision), body, string(e.Kind), e.ID)
@@ -61,9 +56,19 @@ func Clear(tx *readmodels.Tx, e attachment.Cleared) error {
 	return tx.Exec("DELETE FROM attachment WHERE owner = ? AND target = ? AND key = ?", e.Owner, e.Target, e.Key)
 }
 
-// object writes attributes as a JSON object, in the order of their names. json.Marshal is not used for the values,
+// Merge returns body, which Body or Merge has made, with attributes over those that it has.
+func Merge(body []byte, attributes registry.Attributes) ([]byte, error) {
+	all := registry.Attributes{}
+	if err := json.Unmarshal(body, &all); err != nil {
+		return nil, fmt.Errorf("read attributes: %w", err)
+	}
+	maps.Copy(all, attributes)
+	return Body(all)
+}
+
+// Body writes attributes as a JSON object, in the order of their names. json.Marshal is not used for the values,
 // because it would escape characters in them that the client did not (decision 1).
-func object(attributes registry.Attributes) ([]byte, error) {
+func Body(attributes registry.Attributes) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for i, name := range slices.Sorted(maps.Keys(attributes)) {

@@ -1,0 +1,296 @@
+package couch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"strandline/domain"
+	"strandline/readmodels"
+)
+
+// build is a database that holds a copy of the read model: readmodels.RemoteBuild.
+type build struct {
+	store  *Store
+	origin string
+
+	busy  sync.Mutex // held while the checkpoint is written, or name is found out
+	saved checkpoint // as the database has it
+	when  time.Time  // of saved
+
+	mu   sync.Mutex
+	name string          // of the database; another one after another process has switched
+	at   domain.Position // what has been written; saved comes after it
+}
+
+// checkpoint is a document of a build.
+type checkpoint struct {
+	Rev    string          `json:"_rev,omitempty"`
+	At     domain.Position `json:"at"`
+	Origin string          `json:"origin"`
+}
+
+func (s *Store) newBuild(database string, done checkpoint) *build {
+	return &build{store: s, origin: done.Origin, name: database, saved: done, at: done.At}
+}
+
+func (s *Store) loadCheckpoint(ctx context.Context, database string) (c checkpoint, err error) {
+	if database == "" {
+		return c, errMissing
+	}
+	err = s.server.get(ctx, database, checkpointID, &c)
+	return c, err
+}
+
+func (b *build) database() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.name
+}
+
+// Checkpoint implements readmodels.RemoteBuild.
+func (b *build) Checkpoint() domain.Position {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.at
+}
+
+// saveEvery is how often a checkpoint is written while no event is of interest: to read such events again costs little.
+const saveEvery = time.Second
+
+// Write implements readmodels.RemoteBuild.
+func (b *build) Write(ctx context.Context, batch readmodels.RemoteBatch) error {
+	w := &writing{server: b.store.server, database: b.database()}
+	err := w.all(ctx, batch)
+	if err == nil {
+		err = b.advance(ctx, w.database, batch.UpTo, w.wrote)
+	}
+	if errors.Is(err, errMissing) {
+		return b.follow(ctx)
+	}
+	return err
+}
+
+// advance moves the checkpoint, in the database too if something was written.
+func (b *build) advance(ctx context.Context, database string, upTo domain.Position, wrote bool) error {
+	b.busy.Lock()
+	defer b.busy.Unlock()
+	if b.database() != database {
+		return fmt.Errorf("%w: %w", domain.ErrUnavailable, errMoved)
+	}
+	if wrote || time.Since(b.when) >= saveEvery {
+		if err := b.save(ctx, upTo); err != nil {
+			return err
+		}
+	}
+	b.set(database, upTo)
+	return nil
+}
+
+func (b *build) set(database string, at domain.Position) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.name, b.at = database, at
+}
+
+// save writes the checkpoint. That of another process may be further. One that is behind what this process has written
+// there is that of a server that was set back: it is without what came between. It is called with busy.
+func (b *build) save(ctx context.Context, upTo domain.Position) error {
+	database := b.database()
+	next := checkpoint{Rev: b.saved.Rev, At: upTo, Origin: b.origin}
+	for range claims {
+		rev, err := b.store.server.put(ctx, database, checkpointID, next)
+		if err == nil {
+			next.Rev, b.when = rev, time.Now()
+			b.saved = next
+			return nil
+		}
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+		there, err := b.store.loadCheckpoint(ctx, database)
+		if err != nil {
+			return err
+		}
+		if there.At.Before(b.saved.At) {
+			return fmt.Errorf("%w: CouchDB is at %s, and was at %s", readmodels.ErrDamaged, there.At, b.saved.At)
+		}
+		if !there.At.Before(upTo) {
+			b.saved, b.when = there, time.Now()
+			return nil
+		}
+		next.Rev = there.Rev
+	}
+	return fmt.Errorf("%w: others keep writing the checkpoint of %s", domain.ErrUnavailable, database)
+}
+
+// restTime bounds the last request.
+const restTime = 2 * time.Second
+
+// rest writes the checkpoint if it is not there, so that nothing is read again.
+func (b *build) rest() {
+	ctx, stop := context.WithTimeout(context.Background(), restTime)
+	defer stop()
+	_ = b.saveNow(ctx) // else it is read again
+}
+
+// saveNow writes the checkpoint if it is not there.
+func (b *build) saveNow(ctx context.Context) error {
+	b.busy.Lock()
+	defer b.busy.Unlock()
+	if at := b.Checkpoint(); b.saved.At.Before(at) {
+		return b.save(ctx, at)
+	}
+	return nil
+}
+
+// errMoved is for a build that others have replaced.
+var errMoved = errors.New("another process has built the documents anew: going on with these")
+
+// follow finds out why the database of b is not there. If another process has replaced it, b is from now on what serves,
+// at its checkpoint, and that is errMoved. Else the server has lost it.
+func (b *build) follow(ctx context.Context) error {
+	b.busy.Lock()
+	defer b.busy.Unlock()
+	if b.store.serving.Load() != b {
+		return fmt.Errorf("%w: database %s was dropped while it was filled", domain.ErrUnavailable, b.database())
+	}
+	p, err := b.store.pointed(ctx)
+	if err != nil {
+		return err
+	}
+	there, err := b.store.loadCheckpoint(ctx, p.Build)
+	if err != nil && !errors.Is(err, errMissing) {
+		return err
+	}
+	if err != nil || there.Origin != b.origin {
+		return fmt.Errorf("%w: CouchDB has lost database %s", readmodels.ErrDamaged, b.database())
+	}
+	b.saved = there
+	b.set(p.Build, there.At)
+	b.store.watermark.Set(there.At)
+	return fmt.Errorf("%w: %w", domain.ErrUnavailable, errMoved)
+}
+
+// Parked implements readmodels.RemoteBuild.
+func (b *build) Parked(ctx context.Context) (all []readmodels.Parked, err error) {
+	start, end := below(ofParked)
+	at := b.Checkpoint()
+	err = ranged(ctx, b.store.server, b.database(), start, end, true, func(r row[parked]) error {
+		if p := r.Doc; !at.Before(p.At) {
+			all = append(all, readmodels.Parked{Position: p.At, Stream: p.Stream, Type: p.Type, Reason: p.Reason})
+		}
+		return nil
+	})
+	return all, err
+}
+
+// claim points at b, in place of what was pointed at with revision rev. A pointer that has changed since is errConflict.
+func (b *build) claim(ctx context.Context, rev string) error {
+	p := pointer{Rev: rev, Build: b.database(), Origin: b.origin}
+	_, err := b.store.server.put(ctx, b.store.server.config.Prefix, b.store.family(), p)
+	return err
+}
+
+// Serve implements readmodels.RemoteBuild.
+func (b *build) Serve(ctx context.Context) error {
+	if err := b.saveNow(ctx); err != nil {
+		return err
+	}
+	for range claims {
+		p, err := b.store.pointed(ctx)
+		if err != nil {
+			return err
+		}
+		if p.Build != b.database() { // else an answer was lost
+			err = b.claim(ctx, p.Rev)
+		}
+		if err == nil {
+			b.store.serving.Store(b)
+			b.store.sweep(ctx, b.database())
+			return nil
+		}
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: other processes keep changing which build of %s serves", domain.ErrUnavailable, b.store.family())
+}
+
+// Drop implements readmodels.RemoteBuild.
+func (b *build) Drop(ctx context.Context) error { return b.store.server.drop(ctx, b.database()) }
+
+// Dump implements readmodels.RemoteBuild.
+func (b *build) Dump(ctx context.Context, w io.Writer) error {
+	return dump(ctx, b, b.database(), w)
+}
+
+// each reads the entries with some ids, and calls do for each that is not gone, its body whole, in the order of ids.
+func (b *build) each(ctx context.Context, database string, ids []string, do func(*entry)) error {
+	for len(ids) > 0 {
+		n := min(len(ids), pageSize)
+		var page []entry
+		if err := listed(ctx, b.store.server, database, ids[:n], func(r row[entry]) error {
+			page = append(page, r.Doc)
+			return nil
+		}); err != nil {
+			return err
+		}
+		for i := range page {
+			e := &page[i]
+			if err := b.store.server.whole(ctx, database, e); err != nil {
+				return err
+			}
+			if !e.Gone {
+				do(e)
+			}
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// piecesAtOnce is how many pieces are read or written together.
+const piecesAtOnce = batchSize / pieceSize
+
+// whole puts the body of e together. If that has been replaced meanwhile, e is what it is now.
+func (s *server) whole(ctx context.Context, database string, e *entry) error {
+	for range claims {
+		body, complete, err := s.pieces(ctx, database, e.pieceIDs())
+		if err != nil {
+			return err
+		}
+		if complete {
+			e.Body += body
+			return nil
+		}
+		id := e.ID
+		*e = entry{}
+		if err := s.get(ctx, database, id, e); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: document %s is not complete", domain.ErrUnavailable, e.ID)
+}
+
+// pieces reads the documents with some ids as one text. It is not complete if one of them is not there.
+func (s *server) pieces(ctx context.Context, database string, ids []string) (text string, complete bool, err error) {
+	var whole strings.Builder
+	found := 0
+	for all := ids; len(all) > 0; {
+		n := min(len(all), piecesAtOnce)
+		if err := listed(ctx, s, database, all[:n], func(r row[piece]) error {
+			whole.WriteString(r.Doc.Text)
+			found++
+			return nil
+		}); err != nil {
+			return "", false, err
+		}
+		all = all[n:]
+	}
+	return whole.String(), found == len(ids), nil
+}

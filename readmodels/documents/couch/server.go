@@ -1,0 +1,248 @@
+package couch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-kivik/kivik/v4"
+	"github.com/go-kivik/kivik/v4/couchdb"
+
+	"strandline/domain"
+	"strandline/readmodels"
+)
+
+// Config says where a CouchDB is.
+type Config struct {
+	URL            string // without user and prefix
+	User, Password string // empty where none is asked for
+	Prefix         string // begins the names of our databases
+}
+
+var prefixes = regexp.MustCompile(`^[a-z][a-z0-9_$()+-]{0,99}$`)
+
+// ParseConfig reads http://USER:PASSWORD@HOST:PORT/PREFIX. Its errors do not repeat what may be a password.
+func ParseConfig(text string) (Config, error) {
+	const form = "write it as http://USER:PASSWORD@HOST:5984/PREFIX"
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return Config{}, fmt.Errorf("%w: this is not the URL of a CouchDB; %s", domain.ErrInvalid, form)
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return Config{}, fmt.Errorf("%w: the URL of CouchDB has neither ? nor #; %s", domain.ErrInvalid, form)
+	}
+	path := strings.TrimSuffix(u.Path, "/")
+	slash := strings.LastIndex(path, "/")
+	prefix := path[slash+1:]
+	if !prefixes.MatchString(prefix) {
+		return Config{}, fmt.Errorf("%w: the URL of CouchDB ends with the prefix %q: it begins with a letter, and has only small letters, digits and _$()+-; %s",
+			domain.ErrInvalid, prefix, form)
+	}
+	c := Config{User: u.User.Username(), Prefix: prefix}
+	c.Password, _ = u.User.Password()
+	u.User, u.Path, u.RawPath = nil, path[:max(slash, 0)], ""
+	c.URL = u.String()
+	return c, nil
+}
+
+// Bounds of one request.
+const (
+	dialTime    = 3 * time.Second
+	requestTime = 20 * time.Second
+	pageSize    = 200     // documents
+	batchSize   = 1 << 20 // bytes
+)
+
+// server is a CouchDB.
+type server struct {
+	config    Config
+	transport *http.Transport
+	client    *kivik.Client
+}
+
+func dial(c Config) (*server, error) {
+	transport := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: dialTime}).DialContext,
+		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute,
+	}
+	options := []kivik.Option{
+		couchdb.OptionHTTPClient(&http.Client{Transport: transport, Timeout: requestTime}),
+		couchdb.OptionNoRequestCompression(), couchdb.OptionUserAgent("strandline"),
+	}
+	if c.User != "" {
+		options = append(options, couchdb.BasicAuth(c.User, c.Password))
+	}
+	client, err := kivik.New("couch", c.URL, options...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: CouchDB: %w", domain.ErrInvalid, err)
+	}
+	return &server{c, transport, client}, nil
+}
+
+func (s *server) close() error {
+	err := s.client.Close()
+	s.transport.CloseIdleConnections()
+	return err
+}
+
+// errMissing is for a database, or a single document, that is not there.
+var errMissing = errors.New("it is not there")
+
+// errConflict is for a document that has changed since it was read.
+var errConflict = errors.New("it has changed meanwhile")
+
+// failed names an error. What lies with the server or the way to it is domain.ErrUnavailable; what the server will not
+// take however often it is sent is not.
+func failed(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	switch kivik.HTTPStatus(err) {
+	case http.StatusNotFound:
+		return fmt.Errorf("CouchDB %s: %w", doing, errMissing)
+	case http.StatusConflict:
+		return fmt.Errorf("CouchDB %s: %w", doing, errConflict)
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		return fmt.Errorf("CouchDB %s: %w", doing, err)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%w: CouchDB %s: %w; give user and password of a server admin", domain.ErrUnavailable, doing, err)
+	}
+	return fmt.Errorf("%w: CouchDB %s: %w", domain.ErrUnavailable, doing, err)
+}
+
+// create makes a database, if it is not there.
+func (s *server) create(ctx context.Context, database string) error {
+	err := s.client.CreateDB(ctx, database)
+	if kivik.HTTPStatus(err) == http.StatusPreconditionFailed {
+		return nil
+	}
+	return failed("make database", err)
+}
+
+// drop removes a database, if it is there.
+func (s *server) drop(ctx context.Context, database string) error {
+	err := failed("drop database", s.client.DestroyDB(ctx, database))
+	if errors.Is(err, errMissing) {
+		return nil
+	}
+	return err
+}
+
+// get reads a document. One that is not there is errMissing, and so is its database.
+func (s *server) get(ctx context.Context, database, id string, into any) error {
+	return failed("read", s.client.DB(database).Get(ctx, id).ScanDoc(into))
+}
+
+// put writes a document and returns its revision.
+func (s *server) put(ctx context.Context, database, id string, document any) (string, error) {
+	rev, err := s.client.DB(database).Put(ctx, id, document)
+	return rev, failed("write", err)
+}
+
+// putAll writes documents and tells which of them, by id, had changed meanwhile.
+func (s *server) putAll(ctx context.Context, database string, documents []any) (conflicts map[string]bool, err error) {
+	for len(documents) > 0 {
+		n := min(len(documents), pageSize)
+		results, err := s.client.DB(database).BulkDocs(ctx, documents[:n:n])
+		if err != nil {
+			return nil, failed("write", err)
+		}
+		for _, r := range results {
+			switch {
+			case r.Error == nil:
+			case kivik.HTTPStatus(r.Error) == http.StatusConflict:
+				if conflicts == nil {
+					conflicts = map[string]bool{}
+				}
+				conflicts[r.ID] = true
+			default:
+				return nil, fmt.Errorf("%w: CouchDB refuses document %s: %w", domain.ErrUnavailable, r.ID, r.Error)
+			}
+		}
+		documents = documents[n:]
+	}
+	return conflicts, nil
+}
+
+// row is a document as lists give it.
+type row[T any] struct {
+	ID  string
+	Rev string
+	Doc T // if it was asked for
+}
+
+// listed reads the documents with some ids, and calls do for each that is there, in the order of ids.
+func listed[T any](ctx context.Context, s *server, database string, ids []string, do func(row[T]) error) error {
+	for len(ids) > 0 {
+		n := min(len(ids), pageSize)
+		if err := rows(ctx, s, database, true, do, kivik.Param("keys", ids[:n])); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// ranged reads the documents from one id to another, exclusive, and calls do for each, in the order of ids. Without docs
+// only ids and revisions are read.
+func ranged[T any](ctx context.Context, s *server, database, start, end string, docs bool, do func(row[T]) error) error {
+	for {
+		last, count := "", 0
+		next := func(r row[T]) error {
+			last, count = r.ID, count+1
+			return do(r)
+		}
+		err := rows(ctx, s, database, docs, next, kivik.Param("startkey", start), kivik.Param("endkey", end),
+			kivik.Param("inclusive_end", false), kivik.Param("limit", pageSize))
+		if err != nil || count < pageSize {
+			return err
+		}
+		start = last + " " // no id has a space
+	}
+}
+
+// rows calls do for each row of an answer that has a document.
+func rows[T any](ctx context.Context, s *server, database string, docs bool, do func(row[T]) error, how ...kivik.Option) error {
+	result := s.client.DB(database).AllDocs(ctx, append(how, kivik.Param("include_docs", docs))...)
+	defer result.Close()
+	for result.Next() {
+		r, there, err := scan[T](result, docs)
+		if err == nil && there {
+			err = do(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return failed("read", result.Err())
+}
+
+// scan reads a row. Rows of documents that are not there, or are deleted, have no id, or say so.
+func scan[T any](result *kivik.ResultSet, docs bool) (r row[T], there bool, err error) {
+	var value struct {
+		Rev     string
+		Deleted bool
+	}
+	if r.ID, err = result.ID(); err != nil || r.ID == "" {
+		return r, false, nil
+	}
+	if err := result.ScanValue(&value); err != nil {
+		return r, false, fmt.Errorf("%w: CouchDB answers with %w", domain.ErrUnavailable, err)
+	}
+	if value.Deleted {
+		return r, false, nil
+	}
+	r.Rev = value.Rev
+	if docs {
+		if err := result.ScanDoc(&r.Doc); err != nil {
+			return r, false, fmt.Errorf("%w: document %s: %w", readmodels.ErrDamaged, r.ID, err)
+		}
+	}
+	return r, true, nil
+}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"strandline/domain"
 	"strandline/readmodels"
+	"strandline/readmodels/documents"
 )
 
 // build is a database that holds a copy of the read model: readmodels.RemoteBuild.
@@ -103,6 +105,9 @@ func (b *build) save(ctx context.Context, upTo domain.Position) error {
 	database := b.database()
 	next := checkpoint{Rev: b.saved.Rev, At: upTo, Origin: b.origin}
 	for range claims {
+		if !b.saved.At.Before(upTo) {
+			return nil // another process is further
+		}
 		rev, err := b.store.server.put(ctx, database, checkpointID, next)
 		if err == nil {
 			next.Rev, b.when = rev, time.Now()
@@ -119,11 +124,7 @@ func (b *build) save(ctx context.Context, upTo domain.Position) error {
 		if there.At.Before(b.saved.At) {
 			return fmt.Errorf("%w: CouchDB is at %s, and was at %s", readmodels.ErrDamaged, there.At, b.saved.At)
 		}
-		if !there.At.Before(upTo) {
-			b.saved, b.when = there, time.Now()
-			return nil
-		}
-		next.Rev = there.Rev
+		b.saved, b.when, next.Rev = there, time.Now(), there.Rev
 	}
 	return fmt.Errorf("%w: others keep writing the checkpoint of %s", domain.ErrUnavailable, database)
 }
@@ -167,13 +168,23 @@ func (b *build) follow(ctx context.Context) error {
 	if err != nil && !errors.Is(err, errMissing) {
 		return err
 	}
-	if err != nil || there.Origin != b.origin {
+	if err == nil && generation(there.Origin) != generation(b.origin) {
+		return fmt.Errorf("%w: another installation has begun to use the prefix %s of CouchDB: give each its own, then start this one again",
+			domain.ErrUnavailable, b.store.server.config.Prefix)
+	}
+	if err != nil || p.Build == b.database() {
 		return fmt.Errorf("%w: CouchDB has lost database %s", readmodels.ErrDamaged, b.database())
 	}
 	b.saved = there
 	b.set(p.Build, there.At)
 	b.store.watermark.Set(there.At)
 	return fmt.Errorf("%w: %w", domain.ErrUnavailable, errMoved)
+}
+
+// generation is that of the event store in an origin (readmodels.Origin).
+func generation(origin string) string {
+	name, _, _ := strings.Cut(origin, " without ")
+	return name
 }
 
 // Parked implements readmodels.RemoteBuild.
@@ -236,7 +247,7 @@ func (b *build) each(ctx context.Context, database string, ids []string, do func
 		var page []entry
 		if err := listed(ctx, b.store.server, database, ids[:n], func(r row[entry]) error {
 			page = append(page, r.Doc)
-			return nil
+			return intact(&r.Doc)
 		}); err != nil {
 			return err
 		}
@@ -254,6 +265,27 @@ func (b *build) each(ctx context.Context, database string, ids []string, do func
 	return nil
 }
 
+// keys reads the attachments of an owner aimed at a target, without their values, in the order of keys.
+func (b *build) keys(ctx context.Context, database, owner, target string) (found []documents.Attachment, err error) {
+	start, end := below(ofAttachments, owner, target)
+	err = ranged(ctx, b.store.server, database, start, end, true, func(r row[entry]) error {
+		if e := r.Doc; e.ours(ofAttachments) && !e.Gone {
+			found = append(found, e.attachment())
+		}
+		return nil
+	})
+	slices.SortFunc(found, func(a, b documents.Attachment) int { return strings.Compare(a.Key, b.Key) })
+	return found, err
+}
+
+// intact is an error for an entry that others have changed.
+func intact(e *entry) error {
+	if first, _, _ := strings.Cut(e.ID, ","); e.ours(first) {
+		return nil
+	}
+	return fmt.Errorf("%w: somebody has changed document %s of CouchDB", readmodels.ErrDamaged, e.ID)
+}
+
 // piecesAtOnce is how many pieces are read or written together.
 const piecesAtOnce = batchSize / pieceSize
 
@@ -268,11 +300,14 @@ func (s *server) whole(ctx context.Context, database string, e *entry) error {
 			e.Body += body
 			return nil
 		}
-		id := e.ID
-		*e = entry{}
-		if err := s.get(ctx, database, id, e); err != nil {
+		again := entry{ID: e.ID, Names: e.Names, Gone: true}
+		if err := listed(ctx, s, database, []string{e.ID}, func(r row[entry]) error {
+			again = r.Doc
+			return intact(&again)
+		}); err != nil {
 			return err
 		}
+		*e = again
 	}
 	return fmt.Errorf("%w: document %s is not complete", domain.ErrUnavailable, e.ID)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -16,19 +17,61 @@ func dump(ctx context.Context, b *build, database string, w io.Writer) error {
 		first string
 		line  func(*entry) []field
 	}{{ofObjects, objectFields}, {ofAttachments, attachmentFields}} {
+		d := &dumping{build: b, database: database, out: out, line: of.line}
 		start, end := below(of.first)
-		err := ranged(ctx, b.store.server, database, start, end, true, func(r row[entry]) error {
-			e := &r.Doc
-			if err := b.store.server.whole(ctx, database, e); err != nil || e.Gone {
-				return err
-			}
-			return writeLine(out, of.line(e))
-		})
+		err := ranged(ctx, b.store.server, database, start, end, true, func(r row[entry]) error { return d.next(ctx, of.first, r.Doc) })
+		if err == nil {
+			err = d.flush(ctx)
+		}
 		if err != nil {
 			return fmt.Errorf("dump documents: %w", err)
 		}
 	}
 	return out.Flush()
+}
+
+// dumping writes entries in the order of names. Those whose ids are in no order are held back until all of them are there.
+type dumping struct {
+	build    *build
+	database string
+	out      *bufio.Writer
+	line     func(*entry) []field
+
+	held   []entry
+	prefix string // of the ids of held, empty if it is one that is in order
+}
+
+func (d *dumping) next(ctx context.Context, first string, e entry) error {
+	if !e.ours(first) || e.Gone {
+		return nil
+	}
+	prefix := unordered(first, e.Names...)
+	if prefix == "" || prefix != d.prefix {
+		if err := d.flush(ctx); err != nil {
+			return err
+		}
+	}
+	d.held, d.prefix = append(d.held, e), prefix
+	return nil
+}
+
+// flush writes what is held back.
+func (d *dumping) flush(ctx context.Context) error {
+	slices.SortFunc(d.held, func(a, b entry) int { return slices.Compare(a.Names, b.Names) })
+	for i := range d.held {
+		e := &d.held[i]
+		if err := d.build.store.server.whole(ctx, d.database, e); err != nil {
+			return err
+		}
+		if e.Gone {
+			continue
+		}
+		if err := writeLine(d.out, d.line(e)); err != nil {
+			return err
+		}
+	}
+	d.held = d.held[:0]
+	return nil
 }
 
 // field is a member of a line.

@@ -39,6 +39,18 @@ const (
 	pieceSize = 256 << 10 // of a piece, at most
 )
 
+// mostPieces is how many a body may have: far more than requests are large.
+const mostPieces = 1 << 16
+
+// ours tells whether e is as it was written here. Others may have put documents beside ours.
+func (e *entry) ours(first string) bool {
+	names := 2
+	if first == ofAttachments {
+		names = 3
+	}
+	return len(e.Names) == names && e.ID == docID(first, e.Names...) && e.Pieces >= 0 && e.Pieces <= mostPieces
+}
+
 // cut takes the body of e apart if it is long, and returns the pieces.
 func (e *entry) cut() (pieces []piece) {
 	e.Pieces = 0

@@ -116,13 +116,17 @@ func failed(doing string, err error) error {
 	return fmt.Errorf("%w: CouchDB %s: %w", domain.ErrUnavailable, doing, err)
 }
 
-// create makes a database, if it is not there.
+// create makes a database for server admins only, if it is not there: before CouchDB 3, everybody could read new ones.
 func (s *server) create(ctx context.Context, database string) error {
 	err := s.client.CreateDB(ctx, database)
 	if kivik.HTTPStatus(err) == http.StatusPreconditionFailed {
 		return nil
 	}
-	return failed("make database", err)
+	if err != nil {
+		return failed("make database", err)
+	}
+	admins := kivik.Members{Roles: []string{"_admin"}}
+	return failed("close database to others", s.client.DB(database).SetSecurity(ctx, &kivik.Security{Admins: admins, Members: admins}))
 }
 
 // drop removes a database, if it is there.

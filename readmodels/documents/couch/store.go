@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"strandline/domain"
 	"strandline/domain/registry"
@@ -148,18 +150,35 @@ func (s *Store) begin(ctx context.Context, origin string) (*build, error) {
 }
 
 // sweep drops all builds but the one that serves: what it replaces, and what crashes have left. What cannot be dropped
-// now is dropped next time.
+// now is dropped next time. Databases of others that are named like ours have no checkpoint of ours.
 func (s *Store) sweep(ctx context.Context, serving string) {
-	all, err := s.server.client.AllDBs(ctx)
+	builds, err := s.builds(ctx)
 	if err != nil {
 		return
 	}
-	for _, database := range all {
-		if strings.HasPrefix(database, s.family()+"-") && database != serving {
+	for _, database := range builds {
+		if done, err := s.loadCheckpoint(ctx, database); err == nil && done.Origin != "" && database != serving {
 			_ = s.server.drop(ctx, database)
 		}
 	}
 }
+
+// builds lists the databases that are named like builds.
+func (s *Store) builds(ctx context.Context) (names []string, err error) {
+	all, err := s.server.client.AllDBs(ctx)
+	if err != nil {
+		return nil, failed("list databases", err)
+	}
+	for _, database := range all {
+		if tail, ok := strings.CutPrefix(database, s.family()+"-"); ok && tails.MatchString(tail) {
+			names = append(names, database)
+		}
+	}
+	return names, nil
+}
+
+// tails are what the names of builds end with.
+var tails = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // Close implements readmodels.Remote.
 func (s *Store) Close() error {
@@ -176,7 +195,7 @@ func (s *Store) Get(ctx context.Context, kind registry.Kind, ids ...string) ([]d
 		names[i] = docID(ofObjects, string(kind), id)
 	}
 	found := make([]documents.Document, 0, len(ids))
-	err := s.read(ctx, func(b *build, database string) error {
+	err := s.read(ctx, func(ctx context.Context, b *build, database string) error {
 		found = found[:0]
 		return b.each(ctx, database, names, func(e *entry) { found = append(found, e.document()) })
 	})
@@ -193,7 +212,7 @@ func (s *Store) Attachments(ctx context.Context, owners, targets []string, key s
 		}
 	}
 	found := []documents.Attachment{}
-	err := s.read(ctx, func(b *build, database string) error {
+	err := s.read(ctx, func(ctx context.Context, b *build, database string) error {
 		found = found[:0]
 		return b.each(ctx, database, names, func(e *entry) {
 			a := e.attachment()
@@ -208,19 +227,15 @@ func (s *Store) Attachments(ctx context.Context, owners, targets []string, key s
 // values, in the order of owners, within it in that of targets, within it in that of keys.
 func (s *Store) AttachmentKeys(ctx context.Context, owners, targets []string) ([]documents.Attachment, error) {
 	found := []documents.Attachment{}
-	err := s.read(ctx, func(b *build, database string) error {
+	err := s.read(ctx, func(ctx context.Context, b *build, database string) error {
 		found = found[:0]
 		for _, owner := range owners {
 			for _, target := range once(targets) {
-				start, end := below(ofAttachments, owner, target)
-				if err := ranged(ctx, s.server, database, start, end, true, func(r row[entry]) error {
-					if !r.Doc.Gone {
-						found = append(found, r.Doc.attachment())
-					}
-					return nil
-				}); err != nil {
+				of, err := b.keys(ctx, database, owner, target)
+				if err != nil {
 					return err
 				}
+				found = append(found, of...)
 			}
 		}
 		return nil
@@ -240,20 +255,25 @@ func once(names []string) (all []string) {
 	return all
 }
 
+// readTime bounds what is asked of a server for one who waits.
+const readTime = 5 * time.Second
+
 // read has do read the build that serves, once more if another one has taken its place.
-func (s *Store) read(ctx context.Context, do func(b *build, database string) error) error {
+func (s *Store) read(ctx context.Context, do func(ctx context.Context, b *build, database string) error) error {
 	b := s.serving.Load()
 	if b == nil {
 		return fmt.Errorf("%w: CouchDB has not been reached since the start", domain.ErrUnavailable)
 	}
-	err := do(b, b.database())
+	ctx, stop := context.WithTimeout(ctx, readTime)
+	defer stop()
+	err := do(ctx, b, b.database())
 	if errors.Is(err, errMissing) {
 		if err := b.follow(ctx); err != nil && !errors.Is(err, errMoved) {
 			return fmt.Errorf("%w: %w", domain.ErrUnavailable, err)
 		}
-		err = do(b, b.database())
+		err = do(ctx, b, b.database())
 	}
-	if errors.Is(err, errMissing) {
+	if errors.Is(err, errMissing) || errors.Is(err, readmodels.ErrDamaged) {
 		return fmt.Errorf("%w: %w", domain.ErrUnavailable, err)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"strandline/domain"
+	"strandline/domain/registry"
 	"strandline/readmodels"
 )
 
@@ -138,9 +139,23 @@ func (w *writing) load(ctx context.Context, changes []*change) ([]entry, error) 
 	}
 	err := listed(ctx, w.server, w.database, ids, func(r row[entry]) error {
 		entries[places[r.ID]] = r.Doc
-		return nil
+		return intact(&r.Doc)
 	})
 	return entries, err
+}
+
+// newer leaves out the events up to a position.
+func newer(events []domain.Recorded, than domain.Position) []domain.Recorded {
+	for !than.Before(events[0].Position) {
+		events = events[1:]
+	}
+	return events
+}
+
+// keepsBody tells whether an event leaves something of the body that was there.
+func keepsBody(r domain.Recorded) bool {
+	_, revised := r.Event.(registry.Revised)
+	return revised
 }
 
 // evolve changes an entry by what of events is newer.
@@ -148,8 +163,10 @@ func (w *writing) evolve(ctx context.Context, e *entry, events []domain.Recorded
 	if !e.At.Before(events[len(events)-1].Position) {
 		return false, nil
 	}
-	if err := w.server.whole(ctx, w.database, e); err != nil {
-		return false, err
+	if events = newer(events, e.At); keepsBody(events[0]) {
+		if err := w.server.whole(ctx, w.database, e); err != nil {
+			return false, err
+		}
 	}
 	for _, r := range events {
 		now, err := e.evolve(r)
@@ -202,13 +219,9 @@ func (w *writing) tidy(ctx context.Context, changes []*change) error {
 	}
 	var old []any
 	for _, e := range entries {
-		start, end := below(ofPieces, e.ID)
+		start, end := below(ofPieces, belonging(e.ID))
 		if err := ranged(ctx, w.server, w.database, start, end, false, func(r row[piece]) error {
-			at, err := positionIn(r.ID)
-			if err != nil {
-				return fmt.Errorf("%w: %w", readmodels.ErrDamaged, err)
-			}
-			if at.Before(e.At) {
+			if at, ours := positionIn(r.ID); ours && at.Before(e.At) {
 				old = append(old, removed{r.ID, r.Rev, true})
 			}
 			return nil

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"strandline/domain"
@@ -47,6 +48,7 @@ func Run(t *testing.T, empty func(t *testing.T) World) {
 		{"names may be anything", anyName},
 		{"long lists are whole", longLists},
 		{"any history has the answers of the model", anyHistory},
+		{"values may be deep and strange", strangeValues},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, empty(t)) })
 	}
@@ -162,18 +164,18 @@ func shape(all []documents.Attachment) (texts []string) {
 func largeValues(t *testing.T, w World) {
 	var n uint64
 	for _, size := range []int{8 << 20, 1, 16<<10 - 2, 16 << 10, 256 << 10, 700_001, 5} {
-		value := `"` + string(bytes.Repeat([]byte("xé"), size/3+1)) + `"`
+		value, attribute := quotedLetters(size), quotedLetters(min(size, 700_001))
 		n += 3
 		write(t, w, Events(n-2, set("p", "me", "k", value),
-			registry.Added{Kind: registry.Activity, ID: "a", Attributes: registry.Attributes{"v": []byte(value)}},
+			registry.Added{Kind: registry.Activity, ID: "a", Attributes: registry.Attributes{"v": []byte(attribute)}},
 			registry.Revised{Kind: registry.Activity, ID: "a", Attributes: registry.Attributes{"w": []byte(`1`)}})...)
 		got, err := w.Store.Attachments(t.Context(), []string{"p"}, []string{"me"}, "k")
 		if err != nil || len(got) != 1 || string(got[0].Value) != value {
 			t.Fatalf("a value of %d bytes has changed: %d found, %v", len(value), len(got), err)
 		}
 		objects, err := w.Store.Get(t.Context(), registry.Activity, "a")
-		if err != nil || len(objects) != 1 || string(objects[0].Body) != `{"v":`+value+`,"w":1}` {
-			t.Fatalf("an attribute of %d bytes has changed: %d found, %v", len(value), len(objects), err)
+		if err != nil || len(objects) != 1 || string(objects[0].Body) != `{"v":`+attribute+`,"w":1}` {
+			t.Fatalf("an attribute of %d bytes has changed: %d found, %v", len(attribute), len(objects), err)
 		}
 		if got, err := w.Store.AttachmentKeys(t.Context(), []string{"p"}, []string{"me"}); err != nil || len(got) != 1 {
 			t.Fatalf("AttachmentKeys of a value of %d bytes: %d found, %v", len(value), len(got), err)
@@ -181,9 +183,16 @@ func largeValues(t *testing.T, w World) {
 	}
 }
 
+// quotedLetters is a JSON string of about size bytes.
+func quotedLetters(size int) string { return `"` + strings.Repeat("xé", size/3+1) + `"` }
+
 // strange are names that engines may take for something else.
 var strange = []string{"", "a", "A", "a b", "a,b", "a-b", "_id", "_design/x", "%2c", "*", "~", "é", "漢字", "\x00", "\"", "'", "\\", "a\nb", "ab", "0", "00", "/", "?#&=+",
-	"\U0001f600", "\uffff", "~7e", "-2c"}
+	"\U0001f600", "\uffff", "~7e", "-2c", long, long + "z", long + "\x00", long[1:], long + "é", long + long + "b", long + long + "a", long[:99] + "é",
+	strings.Repeat("漢", 700), strings.Repeat("\x00", 2000)}
+
+// long is as long as names are that engines may cut, and hash.
+var long = strings.Repeat("x", 100)
 
 func anyName(t *testing.T, w World) {
 	var events []domain.Event
@@ -212,6 +221,31 @@ func anyName(t *testing.T, w World) {
 	want := slices.Sorted(slices.Values(strange))
 	if err != nil || !slices.Equal(names, want) {
 		t.Errorf("keys are %q, %v\nwant %q", names, err, want)
+	}
+	model, got := NewModel(), bytes.Buffer{}
+	model.Apply(Events(1, events...)...)
+	if err := w.Dump(t.Context(), &got); err != nil || got.String() != model.Dump() {
+		t.Errorf("the store holds, %v:\n%s\nwant\n%s", err, &got, model.Dump())
+	}
+}
+
+// strangeValues are JSON that engines with ideas of their own about JSON would change.
+func strangeValues(t *testing.T, w World) {
+	for i, value := range []string{
+		strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), strings.Repeat(`{"a":`, 5000) + "0" + strings.Repeat("}", 5000),
+		`{"_id":"x","_rev":"1-x","_deleted":true,"_attachments":{"a":1}}`, `{"a":1,"a":2,"":3,"__proto__":{}}`, `1e400`, `-0.0`, `100000000000000000000001`,
+		`"\u0000\uDEAD\ud83d\ude00\/"`, "\"\ufeff\u2028\uffff\U0010ffff\x7f\"", `null`, `""`,
+	} {
+		write(t, w, Events(uint64(2*i+1), set("_o", "_t", "_k", value),
+			registry.Added{Kind: registry.Activity, ID: "_id", Attributes: registry.Attributes{"_id": []byte(value)}})...)
+		got, err := w.Store.Attachments(t.Context(), []string{"_o"}, []string{"_t"}, "_k")
+		if err != nil || len(got) != 1 || string(got[0].Value) != value {
+			t.Errorf("the value %.40q has changed: %+v, %v", value, got, err)
+		}
+		objects, err := w.Store.Get(t.Context(), registry.Activity, "_id")
+		if err != nil || len(objects) != 1 || string(objects[0].Body) != `{"_id":`+value+`}` {
+			t.Errorf("the attribute %.40q has changed: %+v, %v", value, objects, err)
+		}
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 
 // DeadTopic is where the messages of a topic go that could not be handled. They keep their name, payload and metadata, and
 // what became of them stands in the keys below. Of what was no message, the payload is what there was, as JSON.
-func DeadTopic(topic string) string { return topic + ":dead" }
+func DeadTopic(topic string) string { return topic + deadSuffix }
+
+const deadSuffix = ":dead"
 
 // Keys of the metadata of dead letters.
 const (

@@ -62,13 +62,18 @@ func (l lines) Printf(ctx context.Context, format string, values ...any) {
 	}
 }
 
-// Feed is a Feed for the reader of that name.
-func (l *Link) Feed(store Store, name string) *Feed { return NewFeed(l.client, store, name, l.log) }
+// Feed is a Feed of a store's events for the reader of that name.
+func (l *Link) Feed(store Store, generation, name string) *Feed {
+	return NewFeed(l.client, store, generation, name, l.log)
+}
 
 // Relay is a Relay of a store's events.
 func (l *Link) Relay(store Store, generation string) *Relay {
 	return NewRelay(l.client, store, generation, l.log)
 }
+
+// Registry is the list of services that Redis keeps.
+func (l *Link) Registry() *Registry { return NewRegistry(l.client, l.log) }
 
 // Err asks Redis whether it is there: nil if so.
 func (l *Link) Err() error {

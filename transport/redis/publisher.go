@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -23,16 +22,23 @@ type Publisher struct {
 var _ message.Publisher = (*Publisher)(nil)
 
 // NewPublisher returns a Publisher. Publishing takes no longer than limit, nor than the contexts of the messages last. The
-// client is the caller's, also to close.
-func NewPublisher(client *goredis.Client, component string, limit time.Duration) *Publisher {
-	return &Publisher{client, component, limit}
+// client is the caller's, also to close. A name that no component may have is domain.ErrInvalid, that of another
+// domain.ErrForbidden.
+func NewPublisher(client *goredis.Client, component string, limit time.Duration) (*Publisher, error) {
+	if err := checkName(component); err != nil {
+		return nil, err
+	}
+	if component == ours {
+		return nil, fmt.Errorf("%w: the topics that begin with %s: are this program's own", domain.ErrForbidden, ours)
+	}
+	return &Publisher{client, component, limit}, nil
 }
 
 // Publish implements message.Publisher: all messages are there then, in their order, or none. After a deadline it is not
-// known which.
+// known which. A topic that the component may not have is domain.ErrForbidden or domain.ErrInvalid.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
-	if name, ok := strings.CutPrefix(topic, p.component+":"); !ok || name == "" {
-		return fmt.Errorf("%w: %s may publish to topics that begin with %s: only, not to %s", domain.ErrForbidden, p.component, p.component, topic)
+	if err := checkTopic(p.component, topic); err != nil {
+		return err
 	}
 	if len(messages) == 0 {
 		return nil

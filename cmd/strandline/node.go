@@ -45,7 +45,7 @@ type node struct {
 // startNode brings a data folder to life: it is ready to serve when it returns.
 func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slog.Logger) (*node, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &node{storage: s, stop: stop, presence: newPresence(s.clock)}
+	n := &node{storage: s, stop: stop, presence: newPresence(s.clock, s.redis, part(log, "redis"))}
 	s.listen(n.presence.id)
 	n.runner = projections.New(s.feed(), s.decode, s.models, s.runnerOptions(projections.WithLogger(part(log, "projections")))...)
 	n.running.Go(func() {
@@ -54,6 +54,7 @@ func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slo
 		}
 	})
 	n.running.Go(func() { s.relay(running) })
+	n.running.Go(func() { n.presence.register(running) })
 	if err := n.start(ctx, running, dir, env, log); err != nil {
 		return nil, errors.Join(err, n.close())
 	}

@@ -38,7 +38,7 @@ func openRedis(at address, log *slog.Logger) (d doorbell, err error) {
 // listen has the storage hear of events through Redis, as the reader of that name.
 func (s *storage) listen(name string) {
 	if s.redis.link != nil {
-		s.redis.feed = s.redis.link.Feed(s.log, name)
+		s.redis.feed = s.redis.link.Feed(s.log, s.log.Generation().String(), name)
 	}
 }
 

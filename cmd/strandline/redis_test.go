@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -203,6 +204,90 @@ func TestRedisAddress(t *testing.T) {
 		_, messages, code := command(t, "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--redis", at)
 		if code != 2 || strings.Contains(messages, "pass-word") || !strings.Contains(messages, "--redis") {
 			t.Errorf("serve --redis %s: %d %s", at, code, messages)
+		}
+	}
+}
+
+// services waits until a server lists exactly the processes that answer at these URLs.
+func (s *server) services(t *testing.T, within time.Duration, urls ...string) []listedService {
+	t.Helper()
+	var list struct{ Services []listedService }
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		s.native(t, "GET", "/services", &list)
+		var found []string
+		for _, other := range list.Services {
+			found = append(found, other.Addresses...)
+		}
+		if slices.Equal(found, urls) {
+			return list.Services
+		}
+		if time.Since(began) > within {
+			t.Fatalf("services are at %v; want %v", found, urls)
+		}
+	}
+}
+
+// listedService is a process as the server lists it.
+type listedService struct {
+	ID, Name, Version  string
+	Roles, Addresses   []string
+	Started, Heartbeat time.Time
+}
+
+// TestServicesOfAll has every process that is alive listed by each, and by the command, and nobody after its death. The
+// processes have logs of their own, which by mistake share a Redis: each hears of its own events only.
+func TestServicesOfAll(t *testing.T) {
+	bell := startRedis(t)
+	data := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	var all []*server
+	var urls []string
+	for _, folder := range data {
+		s := startNode(t, folder, withArgs("--redis", bell.url()))
+		all, urls = append(all, s), append(urls, s.url, s.tls)
+	}
+	for i, s := range all {
+		made := newStudy(t, s, 1)
+		for n := range 20 {
+			if status, answer := s.as(t, root, "POST", "/participant/"+made.participants[0]+"/sensor_event", reading(int64(n+1))); status != 200 {
+				t.Fatalf("write: %d %s", status, answer)
+			}
+			if times := s.times(t, made.participants[0]); len(times) != n+1 {
+				t.Fatalf("installation %d: read straight after %d events were written: %v", i, n+1, times)
+			}
+		}
+	}
+	for _, s := range all {
+		listed := s.services(t, 5*time.Second, urls...)
+		if one := listed[0]; one.Name != "strandline" || one.Version == "" || !slices.Contains(one.Roles, "relay") || one.Started.IsZero() || time.Since(one.Heartbeat) > 10*time.Second {
+			t.Errorf("listed is %+v", one)
+		}
+	}
+	if out, messages, code := command(t, "services", "--url", all[0].url); code != 0 || strings.Count(out, "\n") != 4 || !strings.Contains(out, urls[5]) {
+		t.Errorf("strandline services: %d %s%s", code, out, messages)
+	}
+	all[2].kill()
+	all[0].services(t, 15*time.Second, urls[:4]...)
+	if code := all[1].stop(t); code != 0 {
+		t.Errorf("stopped with %d", code)
+	}
+	all[0].services(t, 2*time.Second, urls[:2]...) // it has said so itself
+	s := startNode(t, data[1], withArgs("--redis", bell.url()))
+	all[0].services(t, 5*time.Second, append(urls[:2:2], s.url, s.tls)...)
+	bell.kill()
+	all[0].services(t, 5*time.Second, urls[:2]...)
+	s.services(t, 5*time.Second, s.url, s.tls)
+	bell.start()
+	s.services(t, 5*time.Second, append(urls[:2:2], s.url, s.tls)...)
+	for i, s := range []*server{all[0], s} {
+		if code := s.stop(t); code != 0 {
+			t.Errorf("stopped with %d", code)
+		}
+		fed := dumpsAt(t, data[i], "")
+		if err := os.RemoveAll(filepath.Join(data[i], "readmodels")); err != nil {
+			t.Fatal(err)
+		}
+		if dumpsAt(t, data[i], "") != fed {
+			t.Errorf("the read models of installation %d differ from what its log makes of them", i)
 		}
 	}
 }

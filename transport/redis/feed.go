@@ -23,16 +23,18 @@ const (
 
 // Feed reads events from Redis, and from the store what Redis does not have. It implements projections.Feed.
 type Feed struct {
-	client    *goredis.Client
-	store     Store
-	name      string
-	log       *slog.Logger
-	backfills atomic.Int64
+	client     *goredis.Client
+	store      Store
+	generation string
+	name       string
+	log        *slog.Logger
+	backfills  atomic.Int64
 }
 
-// NewFeed returns a Feed. Name tells readers apart: it is what a relay sees.
-func NewFeed(client *goredis.Client, store Store, name string, log *slog.Logger) *Feed {
-	return &Feed{client: client, store: store, name: name, log: log}
+// NewFeed returns a Feed. Generation names the life of the store, as for a relay: what Redis has of another is passed over.
+// Name tells readers apart: it is what a relay sees.
+func NewFeed(client *goredis.Client, store Store, generation, name string, log *slog.Logger) *Feed {
+	return &Feed{client: client, store: store, generation: generation, name: name, log: log}
 }
 
 // Head is the store's: Redis is no source.
@@ -66,6 +68,7 @@ type following struct {
 	yield    func([]domain.Record, error) bool
 	enough   bool // the reader wants no more
 	behind   bool // it has not been told that it has caught up since it fell behind
+	told     bool // somebody has been told of another store's entries
 	reported time.Time
 }
 
@@ -122,6 +125,10 @@ func (g *following) take(ctx context.Context, m goredis.XMessage) error {
 		g.log.Warn("an entry in Redis cannot be read: passed over", "entry", m.ID, "cause", err)
 		return nil
 	}
+	if e.generation != g.generation {
+		g.foreign()
+		return nil
+	}
 	if !g.at.Before(e.last) {
 		return nil
 	}
@@ -129,6 +136,14 @@ func (g *following) take(ctx context.Context, m goredis.XMessage) error {
 		return g.fill(ctx, e.last)
 	}
 	return g.hand(after(e.records, g.at))
+}
+
+// foreign says, once, that Redis has what is of no use here.
+func (g *following) foreign() {
+	if !g.told {
+		g.told = true
+		g.log.Warn("the stream in Redis has events of another store: give each installation a database of its own", "stream", Stream)
+	}
 }
 
 // after is what of records comes after a position.
@@ -240,7 +255,7 @@ func (g *following) watch(ctx context.Context, stop func(), at *atomic.Pointer[d
 		if len(found) == 0 {
 			continue
 		}
-		if e, err := read(found[0].Values); err == nil && !e.last.Before(reached) {
+		if e, err := read(found[0].Values); err == nil && e.generation == g.generation && !e.last.Before(reached) {
 			stop()
 			return
 		}

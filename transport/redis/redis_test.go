@@ -46,7 +46,7 @@ func newWorld(t *testing.T, relays int) *world {
 	w.client = w.server.client()
 	ctx, stop := context.WithCancel(context.Background())
 	w.ctx = ctx
-	w.feed = redis.NewFeed(w.client, w.store, "test", quiet)
+	w.feed = redis.NewFeed(w.client, w.store, "life", "test", quiet)
 	for range relays {
 		client := w.server.client()
 		w.busy.Go(func() {

@@ -19,7 +19,7 @@ func serviceRoutes() []route {
 type Service struct {
 	ID        string    `json:"id" about:"of this run of the process"`
 	Name      string    `json:"name"`
-	Roles     []string  `json:"roles" about:"what it does: api answers requests, project keeps read models up to date"`
+	Roles     []string  `json:"roles" about:"what it does: api answers requests, project keeps read models up to date, relay tells Redis of events; other components have their own"`
 	Version   string    `json:"version"`
 	Addresses []string  `json:"addresses" about:"where it answers requests"`
 	Started   time.Time `json:"started"`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -25,12 +24,12 @@ func record(n byte) domain.Record {
 // slack is what a busy machine may add to a deadline: a caller who hangs, hangs for longer.
 const slack = time.Second
 
-// away is how long the server is gone.
-func away() time.Duration {
-	if os.Getenv("STRANDLINE_DRILL") == "long" {
-		return 10 * time.Second
+// outages are how often and for how long the server is gone.
+func outages() (times int, each time.Duration) {
+	if long() {
+		return 3, 10 * time.Second
 	}
-	return 2 * time.Second
+	return 2, time.Second
 }
 
 // TestServerGoneAndBack kills the server under load and starts it again: every caller is answered within its deadline, a
@@ -87,9 +86,10 @@ func TestServerGoneAndBack(t *testing.T) {
 		followed <- positions
 	}()
 	time.Sleep(300 * time.Millisecond)
-	for range 3 {
+	times, away := outages()
+	for range times {
 		server.kill()
-		time.Sleep(away())
+		time.Sleep(away)
 		server.start(t)
 		back := appended.Load()
 		for began := time.Now(); appended.Load() < back+writers; time.Sleep(10 * time.Millisecond) {
@@ -112,7 +112,7 @@ func TestServerGoneAndBack(t *testing.T) {
 	if int64(len(positions)) < appended.Load() || late.Load() > 0 {
 		t.Errorf("%d appended, %d followed, %d refused, %d callers were answered late", appended.Load(), len(positions), refused.Load(), late.Load())
 	}
-	t.Logf("3 times away for %s: %d appended, %d refused in time, %d late", away(), appended.Load(), refused.Load(), late.Load())
+	t.Logf("%d times away for %s: %d appended, %d refused in time, %d late", times, away, appended.Load(), refused.Load(), late.Load())
 	noMoreThan(t, before)
 }
 

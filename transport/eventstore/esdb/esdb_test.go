@@ -91,10 +91,17 @@ func connect(t *testing.T, connection string) *esdb.Store {
 	return store
 }
 
-// TestConformance runs the rules of the port over gRPC: with the store in memory, with positions that have gaps, and with
-// the embedded store; and against a real EventStoreDB where STRANDLINE_ESDB_URL names one, which must be empty.
+// long tells whether tests are to take their time.
+func long() bool { return os.Getenv("STRANDLINE_DRILL") == "long" }
+
+// TestConformance runs the rules of the port over gRPC: with positions that have gaps, with the embedded store, and, in
+// the long form, with the store in memory; and against a real EventStoreDB where STRANDLINE_ESDB_URL names one, which must
+// be empty.
 func TestConformance(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
+		if !long() {
+			t.Skip("the other stores have all that this one has: STRANDLINE_DRILL=long runs it")
+		}
 		t.Parallel()
 		storetest.Run(t, func(t *testing.T, clock func() time.Time) storetest.Instance {
 			s := serve(t, memory.New(memory.WithClock(clock)), clock)

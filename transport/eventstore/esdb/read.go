@@ -28,27 +28,60 @@ func (s *Store) ReadStream(ctx context.Context, stream string, from uint64, limi
 	}
 }
 
-// ReadAll implements commands.EventStore.
+// ReadAll implements commands.EventStore. The server is asked for no more than the limit, and again while what it gives
+// are events of its own.
 func (s *Store) ReadAll(ctx context.Context, from domain.Position, limit int, direction commands.Direction) iter.Seq2[domain.Record, error] {
 	return func(yield func(domain.Record, error) bool) {
-		options := esdb.ReadAllOptions{Direction: way(direction), From: esdb.Position{Commit: from.Commit, Prepare: from.Prepare}, RequiresLeader: true}
-		switch {
-		case from.IsZero() && direction == commands.Backwards:
-			options.From = esdb.End{}
-		case from.IsZero():
-			options.From = esdb.Start{}
+		p := &pages{store: s, from: from, direction: direction, left: limit}
+		size := uint64(math.MaxInt64)
+		if limit > 0 {
+			size = uint64(limit)
 		}
-		shown := 0
-		s.each(ctx, "$all", func(r domain.Record, err error) bool {
-			if err == nil && isSystem(r.Stream) {
-				return true
-			}
-			shown++
-			return yield(r, err) && err == nil && (limit == 0 || shown < limit)
-		}, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
-			return c.ReadAll(ctx, options, math.MaxInt64)
-		})
+		for p.next(ctx, size, yield) {
+			size = max(2*size, largePage)
+		}
 	}
+}
+
+// largePage is how many events are asked for after a page that was not enough.
+const largePage = 1000
+
+// pages is $all in parts.
+type pages struct {
+	store     *Store
+	from      domain.Position // inclusive; zero for the start or, backwards, the end
+	direction commands.Direction
+	left      int  // records wanted still, 0 or less for all
+	turned    bool // from has been in the page before
+}
+
+// next yields what a page of a size brings; false if there is nothing after it, or nothing wanted.
+func (p *pages) next(ctx context.Context, size uint64, yield func(domain.Record, error) bool) bool {
+	options := esdb.ReadAllOptions{Direction: way(p.direction), From: esdb.Position{Commit: p.from.Commit, Prepare: p.from.Prepare}, RequiresLeader: true}
+	switch {
+	case p.from.IsZero() && p.direction == commands.Backwards:
+		options.From = esdb.End{}
+	case p.from.IsZero():
+		options.From = esdb.Start{}
+	}
+	known, turned, came, wanted := p.from, p.turned, uint64(0), true
+	p.store.each(ctx, "$all", func(r domain.Record, err error) bool {
+		if err != nil {
+			wanted = false
+			return yield(r, err)
+		}
+		came++
+		p.from, p.turned = r.Position, true
+		if isSystem(r.Stream) || turned && r.Position == known {
+			return true
+		}
+		p.left--
+		wanted = yield(r, nil) && p.left != 0
+		return wanted
+	}, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
+		return c.ReadAll(ctx, options, size)
+	})
+	return wanted && came == size
 }
 
 func way(d commands.Direction) esdb.Direction {

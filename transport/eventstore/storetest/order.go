@@ -16,7 +16,11 @@ import (
 // order: a record that appears before one already seen would be lost to every projection.
 func oneOrder(s suite) {
 	store := s.open()
-	const writers, each = 64, 12
+	const writers = 64
+	each := 12
+	if store.Remote {
+		each = 4
+	}
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	var watchers, appenders sync.WaitGroup

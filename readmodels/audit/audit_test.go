@@ -178,6 +178,12 @@ func TestQueries(t *testing.T) {
 		{"between, after", audit.Query{From: second(3), To: second(6), After: 4}, "[5]", true},
 		{"before all times", audit.Query{To: noon}, "[]", true},
 		{"after all times", audit.Query{From: second(11)}, "[]", true},
+		{"from far before", audit.Query{From: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Limit: 2}, "[1 2]", false},
+		{"from before what nanoseconds can count", audit.Query{From: time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 2}, "[1 2]", false},
+		{"up to far before", audit.Query{To: time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC)}, "[]", true},
+		{"up to far ahead", audit.Query{To: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), From: second(9)}, "[9 10]", true},
+		{"up to beyond what nanoseconds can count", audit.Query{To: time.Date(2263, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 1}, "[1]", false},
+		{"from far ahead", audit.Query{From: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)}, "[]", true},
 		{"between nothing", audit.Query{From: second(6), To: second(3)}, "[]", true},
 	}
 	for _, tt := range tests {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"strandline/domain"
@@ -84,20 +85,31 @@ func (q Query) span(tx *readmodels.Tx) (s span, err error) {
 
 // begins is the number of the first record of a time or later, end if there is none before it. It is found by halving.
 func begins(tx *readmodels.Tx, end int64, at time.Time) (int64, error) {
-	low, high := int64(1), end
+	low, high, wanted := int64(1), end, nanoseconds(at)
 	for low < high {
 		middle := low + (high-low)/2
 		_, time, err := one(tx, "SELECT number, time FROM request WHERE number >= ? ORDER BY number LIMIT 1", middle)
 		switch {
 		case err != nil:
 			return 0, err
-		case time < at.UnixNano():
+		case time < wanted:
 			low = middle + 1
 		default:
 			high = middle
 		}
 	}
 	return low, nil
+}
+
+// nanoseconds is a time as it is stored: in ns since 1970, where they can count to it, else the nearest to which they can.
+func nanoseconds(at time.Time) int64 {
+	switch {
+	case at.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case at.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return at.UnixNano()
 }
 
 // one is the first row of a query, two numbers.

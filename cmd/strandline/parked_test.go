@@ -149,7 +149,7 @@ func TestOfAHundredWithTheSameETagOneWins(t *testing.T) {
 	}
 }
 
-// TestServices names this process.
+// TestServices names this process, and what it makes of the log.
 func TestServices(t *testing.T) {
 	s := startNode(t, t.TempDir())
 	var list struct {
@@ -160,6 +160,10 @@ func TestServices(t *testing.T) {
 		}
 	}
 	s.native(t, "GET", "/services", &list)
+	var made struct{ Projections []struct{ Name string } }
+	if s.native(t, "GET", "/projections", &made); fmt.Sprint(made.Projections) != "[{audit} {directory} {documents} {series}]" {
+		t.Errorf("projections %v are not ordered by name", made.Projections)
+	}
 	if len(list.Services) != 1 || !slices.Equal(list.Services[0].Addresses, []string{s.url, s.tls}) || list.Services[0].Version == "" ||
 		time.Since(list.Services[0].Started) > time.Minute || list.Services[0].Heartbeat.Before(list.Services[0].Started) {
 		t.Errorf("services %+v, want one at %s and %s", list.Services, s.url, s.tls)

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,6 +99,7 @@ func listOffline(ctx context.Context, data string) (list []projectionStatus, err
 			LagSeconds: p.Lag.Seconds(), Parked: p.Parked, Stalled: p.Stalled,
 		})
 	}
+	slices.SortFunc(list, func(a, b projectionStatus) int { return strings.Compare(a.Name, b.Name) })
 	return list, err
 }
 

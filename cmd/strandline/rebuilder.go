@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,6 +81,7 @@ func (b *rebuilder) Status(ctx context.Context) ([]api.Projection, error) {
 		}
 		list = append(list, p)
 	}
+	slices.SortFunc(list, func(a, b api.Projection) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 

@@ -94,7 +94,7 @@ func (c Give) check() error {
 		return fmt.Errorf("%w: there is no role %q; there are %s, %s, %s and %s", domain.ErrInvalid, c.Role, Owner, Writer, Reader, Auditor)
 	}
 	if c.From < 0 || c.To < 0 || c.From > maxTime || c.To > maxTime || c.To != 0 && c.From >= c.To {
-		return fmt.Errorf("%w: a grant holds from a time to a later one, in ms since 1970", domain.ErrInvalid)
+		return fmt.Errorf("%w: a grant holds from a time after 1970 to a later one", domain.ErrInvalid)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"strandline/domain"
 )
@@ -58,10 +60,10 @@ func add(s State, c Add) ([]domain.Event, error) {
 		return nil, fmt.Errorf("%w: there is no kind %q", domain.ErrInvalid, c.Kind)
 	}
 	if !r.id(c.ID) || c.Key == "" || !isSpec(c.Kind) && c.Key != c.ID {
-		return nil, fmt.Errorf("%w: %q cannot be the id of a %s", domain.ErrInvalid, c.ID, c.Kind)
+		return nil, fmt.Errorf("%w: no %s can have the id %q", domain.ErrInvalid, c.Kind, c.ID)
 	}
 	if c.ParentKind != r.parent || (c.Parent == "") != (r.parent == "") {
-		return nil, fmt.Errorf("%w: a %s cannot stand below a %q", domain.ErrInvalid, c.Kind, c.ParentKind)
+		return nil, fmt.Errorf("%w: no %s can stand below what is %q", domain.ErrInvalid, c.Kind, c.ParentKind)
 	}
 	if err := r.check(c.Attributes); err != nil {
 		return nil, err
@@ -90,7 +92,7 @@ func revise(s State, c Revise) ([]domain.Event, error) {
 			continue
 		}
 		if set && r.attributes[name].fixed {
-			return nil, fmt.Errorf("%w: %s of a %s", ErrFixed, name, c.Kind)
+			return nil, fmt.Errorf("%w: %s of the %s", ErrFixed, name, c.Kind)
 		}
 		changed[name] = value
 	}
@@ -109,16 +111,24 @@ func remove(s State, c Remove) ([]domain.Event, error) {
 
 // check tells whether an object of this kind may have such attributes.
 func (r rule) check(given Attributes) error {
-	for name, value := range given {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
 		a, known := r.attributes[name]
 		if !known {
-			return fmt.Errorf("%w: there is no attribute %q", domain.ErrInvalid, name)
+			return fmt.Errorf("%w: there is no attribute %q; there are %s", domain.ErrInvalid, name, r.names())
 		}
-		if !a.form(value) {
-			return fmt.Errorf("%w: attribute %q has a value of the wrong type", domain.ErrInvalid, name)
+		if !a.form(given[name]) {
+			return fmt.Errorf("%w: attribute %s has a value of the wrong type", domain.ErrInvalid, name)
 		}
 	}
 	return nil
+}
+
+// names lists the attributes that there are, in words.
+func (r rule) names() string {
+	if len(r.attributes) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(r.attributes)), ", ")
 }
 
 // hashes returns old with the hashes of the given values.

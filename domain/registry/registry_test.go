@@ -295,3 +295,21 @@ func drawAttributes(t *rapid.T) registry.Attributes {
 	}
 	return all
 }
+
+// TestWhatIsWrongWithAttributes is said by names that are ours, in the same words each time.
+func TestWhatIsWrongWithAttributes(t *testing.T) {
+	for range 20 {
+		for _, tt := range []struct {
+			name, value string
+			want        string
+		}{
+			{"neme", `"x"`, `there is no attribute "neme"; there are isMessagingEnabled, name`},
+			{"name", `7`, "attribute name has a value of the wrong type"},
+		} {
+			_, err := registry.Decide(registry.State{}, addStudy(study, attributes(tt.name, tt.value, "zzz", `1`)))
+			if err == nil || !strings.HasSuffix(err.Error(), tt.want) {
+				t.Fatalf("%s: %v, want %s", tt.name, err, tt.want)
+			}
+		}
+	}
+}

@@ -316,7 +316,7 @@ func (p *Pipeline) head(c *Call, a Answer) {
 		h["Connection"] = closing
 	}
 	h[headerRequest] = []string{c.Meta.Request.String()}
-	if !c.known && a.Code == "" { // what depends on nothing, or on the directory, which has been waited for
+	if !c.known && a.Status < http.StatusInternalServerError { // what depends on nothing, or on the directory, which has been waited for
 		c.ReadFrom(c.Arrival)
 	}
 	if c.known {

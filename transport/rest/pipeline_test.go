@@ -123,6 +123,20 @@ func TestOneRecord(t *testing.T) {
 	}
 }
 
+// TestRefusalsTellWhereTheStoreEnded, so that who is refused can ask elsewhere for no less. What failed says nothing.
+func TestRefusalsTellWhereTheStoreEnded(t *testing.T) {
+	for status, want := range map[int]string{200: "2a", 304: "2a", 401: "2a", 404: "2a", 412: "2a", 500: "", 503: ""} {
+		code := ""
+		if status >= 400 {
+			code = "no"
+		}
+		w := &world{T: t, answer: fixed(rest.Answer{Status: status, Code: code}, nil), head: domain.Position{Commit: 42, Prepare: 42}}
+		if got := w.ask(httptest.NewRequest("GET", "/x", nil)).Header().Get("Strandline-Position"); got != want {
+			t.Errorf("%d: position %q, want %q", status, got, want)
+		}
+	}
+}
+
 // TestEventsAreTheRecord has commands that left events, and needs no record beside them, whatever happens afterwards.
 func TestEventsAreTheRecord(t *testing.T) {
 	for name, after := range map[string]func() (rest.Answer, error){

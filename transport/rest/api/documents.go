@@ -50,11 +50,15 @@ func (k documentKind) routes() []route {
 	all := documentsPath + string(k.kind)
 	one := all + "/{id}"
 	ifMatch := []parameter{{"If-Match", "string", "only if the document still has this ETag"}}
-	named := " " + strings.ReplaceAll(string(k.kind), "_", " ")
+	named := strings.ReplaceAll(string(k.kind), "_", " ")
+	a := "a " + named
+	if strings.HasPrefix(named, "a") {
+		a = "an " + named
+	}
 	return []route{
 		// Whoever has signed in may ask: which documents it gets to see is asked for each.
 		{method: "GET", path: all, verb: policy.OwnList, handle: k.list, operation: operation{
-			summary: "The" + named + " documents that the caller may see, in the order of their coming",
+			summary: "The " + named + " documents that the caller may see, in the order of their coming",
 			query: []parameter{
 				{"parent", "string", "only those directly below this object"},
 				{"id", "texts", "only this one; it may be given several times"},
@@ -64,19 +68,19 @@ func (k documentKind) routes() []route {
 			answer: documentPage{}, lines: entity{},
 		}},
 		{method: "POST", path: all, verb: k.create, object: k.parentOf, again: true, handle: k.add, operation: operation{
-			summary: "Add a" + named, body: addition{}, answer: entity{}, status: http.StatusCreated, also: []int{http.StatusAccepted},
+			summary: "Add " + a, body: addition{}, answer: entity{}, status: http.StatusCreated, also: []int{http.StatusAccepted},
 		}},
 		{method: "GET", path: one, verb: k.view, object: k.named, handle: k.show, operation: operation{
-			summary: "One" + named + " document, with its ETag", answer: entity{}, also: []int{http.StatusNotModified},
+			summary: "One " + named + " document, with its ETag", answer: entity{}, also: []int{http.StatusNotModified},
 			headers: []parameter{{"If-None-Match", "string", "not if the document still has this ETag"}},
 		}},
 		{method: "PUT", path: one, verb: k.update, object: k.named, again: true, handle: k.revise, operation: operation{
-			summary: "Give attributes of a" + named + " new values",
+			summary: "Give attributes of " + a + " new values",
 			about:   "What is not named stays as it is. The attributes may also stand in a member body, as they do in the answer.",
 			headers: ifMatch, body: map[string]json.RawMessage{}, answer: entity{}, also: []int{http.StatusAccepted},
 		}},
 		{method: "DELETE", path: one, verb: k.remove, object: k.named, again: true, handle: k.take, operation: operation{
-			summary: "Remove a" + named + ", with all that stands below it", headers: ifMatch, answer: accepted{}, also: []int{http.StatusAccepted},
+			summary: "Remove " + a + ", with all that stands below it", headers: ifMatch, answer: accepted{}, also: []int{http.StatusAccepted},
 		}},
 	}
 }
@@ -123,9 +127,9 @@ func (k documentKind) parentOf(c *call) policy.Object {
 		return policy.Object{}
 	}
 	if (add.Parent == "") != (k.parent == "") {
-		c.wrong = fmt.Errorf("%w: parent is the id of the %s above a %s", domain.ErrInvalid, k.parent, k.kind)
+		c.wrong = fmt.Errorf("%w: parent is the id of the %s above the %s", domain.ErrInvalid, k.parent, k.kind)
 		if k.parent == "" {
-			c.wrong = fmt.Errorf("%w: a %s has no parent", domain.ErrInvalid, k.kind)
+			c.wrong = fmt.Errorf("%w: no %s has a parent", domain.ErrInvalid, k.kind)
 		}
 		return policy.Object{}
 	}
@@ -279,7 +283,7 @@ func (k documentKind) added(c *call, attributes registry.Attributes) (id string,
 		return c.add.ID, receipt, take(c.add.ID)
 	}
 	if c.add.ID != "" {
-		return "", receipt, fmt.Errorf("%w: the id of a %s is drawn here, not sent", domain.ErrInvalid, k.kind)
+		return "", receipt, fmt.Errorf("%w: the id of the %s is drawn here, not sent", domain.ErrInvalid, k.kind)
 	}
 	id, err = rest.DrawFree(c.Bus.IDs(c.Meta), k.kind, take)
 	return id, receipt, err

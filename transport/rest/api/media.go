@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -118,8 +119,12 @@ func (c *call) sent(into any) error {
 	if len(body) == 0 {
 		return fmt.Errorf("%w: the body is missing", domain.ErrInvalid)
 	}
-	if _, err := rawjson.Compact(nil, body); err != nil {
+	text, err := rawjson.Compact(nil, body)
+	if err != nil {
 		return err
+	}
+	if text[0] != '{' { // null would be taken for a value without members
+		return fmt.Errorf("%w: the body is something else than an object", domain.ErrInvalid)
 	}
 	lines := json.NewDecoder(bytes.NewReader(body))
 	lines.DisallowUnknownFields()
@@ -134,14 +139,29 @@ func bodyError(err error) string {
 	var kind *json.UnmarshalTypeError
 	var moment *time.ParseError
 	switch {
-	case errors.As(err, &moment):
+	case errors.As(err, &moment), strings.Contains(err.Error(), "Time.UnmarshalJSON"):
 		return "has a time that is not written as RFC 3339 has it (2026-05-06T12:00:00Z)"
 	case errors.As(err, &kind):
-		return fmt.Sprintf("has something else in its member %s than a %s", kind.Field, kind.Type)
+		return fmt.Sprintf("has something else in its member %s than %s", kind.Field, wordOf(kind.Type))
 	case strings.HasPrefix(err.Error(), "json: unknown field"):
 		return "has a member that this route does not know"
 	}
 	return "is not what this route takes"
+}
+
+// wordOf is how people call the JSON that goes into a type.
+func wordOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a number"
 }
 
 // shows answers with a value as JSON, which shows so many rows.

@@ -175,10 +175,10 @@ func number(text string, least int) (int, error) {
 	return n, nil
 }
 
-// Times beyond these cannot be written as RFC 3339.
+// Times beyond these are no times of observations either (they are JavaScript's).
 var (
-	firstTime = time.Time{}.Add(1) // the zero time is none
-	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	firstTime = time.UnixMilli(-8_640_000_000_000_000).UTC()
+	lastTime  = time.UnixMilli(8_640_000_000_000_000).UTC()
 )
 
 // readTime reads a time: RFC 3339 (a plus that nobody encoded arrives as a space), a day (its midnight in UTC), or
@@ -195,6 +195,9 @@ func readTime(text string) (time.Time, error) {
 	}
 	if at = at.UTC(); err != nil || at.Before(firstTime) || at.After(lastTime) {
 		return time.Time{}, errors.New("a time: RFC 3339 (2026-05-06T12:00:00Z), a day (2026-05-06), or milliseconds since 1970")
+	}
+	if at.IsZero() { // which stands for none
+		at = at.Add(1)
 	}
 	return at, nil
 }

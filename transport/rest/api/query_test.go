@@ -48,6 +48,70 @@ func TestHostileQueries(t *testing.T) {
 	}
 }
 
+// TestTimesOfAnyAge are read as far as those of observations go, which is as far as JavaScript's do.
+func TestTimesOfAnyAge(t *testing.T) {
+	w := newWorld(t)
+	w.happen(t, added("anna"))
+	for _, tt := range []struct {
+		query  string
+		events int // 0 for a bad request, -1 for none
+	}{
+		{"from=0001-01-01", 1},
+		{"from=-8640000000000000", 1},
+		{"from=-8640000000000001", 0},
+		{"from=8640000000000000", -1},
+		{"from=8640000000000001", 0},
+		{"to=0001-01-01T00:00:00Z", -1},
+		{"to=9999-12-31T23:59:59.999999999Z", 1},
+		{"to=8640000000000000", 1},
+		{"to=99999999999999999999", 0},
+		{"to=9223372036854775807", 0},
+		{"to=-9223372036854775808", 0},
+		{"to=10000-01-01", 0},
+	} {
+		status, body := w.ask(t, "GET", "/events?limit=1&"+tt.query, "root")
+		var p struct{ Events []any }
+		if err := json.Unmarshal([]byte(body), &p); err != nil || (status == 200) != (tt.events != 0) || len(p.Events) != max(tt.events, 0) {
+			t.Errorf("%s: %d %s; want %d events", tt.query, status, body, tt.events)
+		}
+	}
+}
+
+// TestWhatIsWrongWithABody is said in words of JSON, not of the program.
+func TestWhatIsWrongWithABody(t *testing.T) {
+	w := newWorld(t)
+	w.happen(t, added("anna"))
+	for body, detail := range map[string]string{
+		"":                        "the body is missing",
+		"[]":                      "the body is something else than an object",
+		`"x"`:                     "the body is something else than an object",
+		`7`:                       "the body is something else than an object",
+		`null`:                    "the body is something else than an object",
+		`{"name":5}`:              "the body has something else in its member name than a text",
+		`{"name":{}}`:             "the body has something else in its member name than a text",
+		`{"to":"soon"}`:           "the body has a time that is not written as RFC 3339 has it (2026-05-06T12:00:00Z)",
+		`{"to":1893456000000}`:    "the body has a time that is not written as RFC 3339 has it (2026-05-06T12:00:00Z)",
+		`{"to":"2030-01-01"}`:     "the body has a time that is not written as RFC 3339 has it (2026-05-06T12:00:00Z)",
+		`{"neme":"x"}`:            "the body has a member that this route does not know",
+		`{"name":"x"`:             "it ends where a comma or the end of an object is expected",
+		`{"name":"x"}{}`:          "after the value",
+		`{"name":"x","name":"y"}`: "a name occurs twice in one object",
+	} {
+		status, answer := w.sent(t, "POST", "/api-keys", "root", body)
+		var p struct{ Detail, Code string }
+		if err := json.Unmarshal([]byte(answer), &p); err != nil || status != 400 || p.Code != "invalid" || !strings.Contains(p.Detail, detail) {
+			t.Errorf("%s: %d %s; want 400 and %q", body, status, answer, detail)
+		}
+	}
+}
+
+// sent sends a body of JSON.
+func (w *world) sent(t *testing.T, method, path, who, body string) (int, string) {
+	t.Helper()
+	answer, text := w.send(t, method, path, who, body, "Content-Type", "application/json")
+	return answer.StatusCode, text
+}
+
 // send sends a request with headers (names and values in turn) and returns the answer.
 func (w *world) send(t *testing.T, method, path, who, body string, headers ...string) (*http.Response, string) {
 	t.Helper()

@@ -28,13 +28,17 @@ import (
 type examinee struct {
 	report
 	dir   string
+	keys  string // the folder of the keys
 	inUse bool
 	log   embedded.Examination
 }
 
 // examine looks at everything.
 func (o *doctor) examine(ctx context.Context, env lookup, io streams) (report, error) {
-	x := &examinee{dir: o.data}
+	x := &examinee{dir: o.data, keys: o.settings.Lookup("keys").Value.String()}
+	if x.keys == "" {
+		x.keys = filepath.Join(o.data, "keys")
+	}
 	logDisk, err := files.ReadDisk(filepath.Join(o.data, "log"))
 	if err != nil {
 		return x.report, exitWith(exitData, fmt.Errorf("%s is no data folder of Strandline: %w", o.data, err))
@@ -120,10 +124,11 @@ func (x *examinee) settings(flags *pflag.FlagSet) {
 
 // permissions looks at who can read what is secret.
 func (x *examinee) permissions(o *doctor) {
-	for _, name := range []string{"log", "keys", "readmodels"} {
+	for _, name := range []string{"log", "readmodels"} {
 		x.private(filepath.Join(x.dir, name), "the folder "+name)
 	}
-	secrets, _ := filepath.Glob(filepath.Join(x.dir, "keys", "*")) // the pattern is good
+	x.private(x.keys, "the folder keys")
+	secrets, _ := filepath.Glob(filepath.Join(x.keys, "*")) // the pattern is good
 	more, _ := filepath.Glob(filepath.Join(x.dir, "tls", "*key*"))
 	secrets = append(append(secrets, more...), filepath.Join(x.dir, credentialFile), o.keyFile, o.settings.Lookup("root-secret-file").Value.String())
 	for _, name := range secrets {
@@ -252,8 +257,7 @@ func (x *examinee) onLog(do func(files.System) error) error {
 
 // readKeys checks the files of keys.
 func (x *examinee) readKeys() {
-	dir := filepath.Join(x.dir, "keys")
-	disk, err := files.ReadDisk(dir)
+	disk, err := files.ReadDisk(x.keys)
 	var found keys.Examination
 	if err == nil {
 		found, err = keys.Examine(disk)
@@ -262,12 +266,12 @@ func (x *examinee) readKeys() {
 	case errors.Is(err, fs.ErrNotExist) && x.log.Head.IsZero():
 		return // serve makes them
 	case err != nil:
-		x.add(finding{Severity: severityDamage, What: "the keys that open the log cannot be used: " + err.Error(), Where: dir,
+		x.add(finding{Severity: severityDamage, What: "the keys that open the log cannot be used: " + err.Error(), Where: x.keys,
 			Remedy: "restore keys/ from its backup; without them nothing that clients said can be read"})
 		return
 	case found.Torn > 0 && !x.inUse:
 		x.add(finding{Severity: severityNote, What: fmt.Sprintf("the last %d bytes of the keys were never acknowledged: a crash has torn them", found.Torn),
-			Where: filepath.Join(dir, "subjects"), Remedy: "none is needed: serve cuts them off when it starts"})
+			Where: filepath.Join(x.keys, "subjects"), Remedy: "none is needed: serve cuts them off when it starts"})
 	}
 	x.checked("%d keys, each opened with root.key; %d have been destroyed", found.Keys, found.Destroyed)
 }

@@ -84,8 +84,8 @@ func (v *vitals) examine(r *http.Request) readiness {
 	disk, fresh := v.disk.look(probeTime)
 	var a readiness
 	a.log(v, disk, fresh)
-	if err := v.node.keys.Err(); err != nil {
-		a.fails("keys", "keys", "no more keys can be made: "+plain(err))
+	if v.node.keys != nil && v.node.keys.Err() != nil {
+		a.fails("keys", "keys", "no more keys can be made: "+plain(v.node.keys.Err()))
 	}
 	a.projections(v, r)
 	a.redis(v)
@@ -139,7 +139,7 @@ func (a *readiness) log(v *vitals, disk room, fresh bool) {
 
 // projections examines the read models, the directory first.
 func (a *readiness) projections(v *vitals, r *http.Request) {
-	lags, err := v.node.runner.Lags(r.Context(), time.Now())
+	lags, err := v.node.lags(r.Context())
 	if err != nil {
 		a.fails("projections", "projections", plain(err))
 		return

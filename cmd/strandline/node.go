@@ -46,19 +46,35 @@ type node struct {
 func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slog.Logger) (*node, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &node{storage: s, stop: stop, presence: newPresence(s.clock, s.redis, part(log, "redis"))}
-	s.listen(n.presence.id)
-	n.runner = projections.New(s.feed(), s.decode, s.models, s.runnerOptions(projections.WithLogger(part(log, "projections")))...)
+	n.presence.roles = s.roles
+	n.project(running, log)
+	if s.roles.has(roleRelay) {
+		n.running.Go(func() { s.relay(running) })
+	}
+	n.running.Go(func() { n.presence.register(running) })
+	if !s.roles.has(roleAPI) {
+		n.operators = operators(newVitals(n, dir), n.metrics)
+		n.http = n.operators.guarded().before(http.NotFoundHandler())
+		return n, nil
+	}
+	if err := n.start(ctx, running, dir, env, log); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+// project keeps the read models up to date, if there are any.
+func (n *node) project(running context.Context, log *slog.Logger) {
+	if len(n.models) == 0 {
+		return
+	}
+	n.listen(n.presence.id)
+	n.runner = projections.New(n.feed(), n.decode, n.models, n.runnerOptions(projections.WithLogger(part(log, "projections")))...)
 	n.running.Go(func() {
 		if err := n.runner.Run(running); err != nil {
 			log.Error("the read models could not be closed", "error", err)
 		}
 	})
-	n.running.Go(func() { s.relay(running) })
-	n.running.Go(func() { n.presence.register(running) })
-	if err := n.start(ctx, running, dir, env, log); err != nil {
-		return nil, errors.Join(err, n.close())
-	}
-	return n, nil
 }
 
 func (n *node) start(ctx, running context.Context, dir string, env lookup, log *slog.Logger) (err error) {
@@ -71,8 +87,11 @@ func (n *node) start(ctx, running context.Context, dir string, env lookup, log *
 	if err := n.bus.Resume(ctx); err != nil {
 		return fmt.Errorf("finish what a crash has interrupted: %w", err)
 	}
-	if err := n.seed(ctx, dir, env); err != nil {
+	if err := n.seedOnce(ctx, dir, env); err != nil {
 		return err
+	}
+	if n.shared != nil {
+		n.running.Go(func() { n.finishPlans(running, part(log, "plans")) })
 	}
 	n.doors(running, dir, log)
 	n.catchUpSoon(ctx)

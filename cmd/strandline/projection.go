@@ -301,5 +301,5 @@ func openStopped(data string) (*storage, error) {
 	if _, err := os.Stat(filepath.Join(data, "log")); err != nil {
 		return nil, exitWith(exitData, fmt.Errorf("%s is no data folder of Strandline: %w", data, err))
 	}
-	return openStorage(data, nil, true, slog.New(slog.DiscardHandler))
+	return openStorage(data, opening{durable: true}, slog.New(slog.DiscardHandler))
 }

@@ -45,6 +45,8 @@ type serve struct {
 	esdb       esdbFlags
 	eventstore storePlace
 	redis      address
+	roles      string
+	keys       string
 	durability string
 	demo       bool
 }
@@ -86,6 +88,7 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 	o.esdb.flags(flags)
 	o.eventstore.flags(flags)
 	redisFlags(flags, &o.redis)
+	o.rolesFlags(flags)
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
 	flags.BoolVar(&o.demo, "demo", false, "fill a small study at first start, and print lines to try")
 	flags.String(configFlag, "", "YAML file with settings (default: none)")
@@ -99,6 +102,10 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 		return err
 	}
 	if err := o.check(log); err != nil {
+		return err
+	}
+	does, err := o.does(log)
+	if err != nil {
 		return err
 	}
 	tracer, err := o.tracing.tracer(log)
@@ -128,7 +135,7 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 			return exitWith(exitData, errors.Join(err, elsewhere.Close()))
 		}
 	}
-	s, err := openStorage(o.data, elsewhere, o.durability == durabilityDisk, log)
+	s, err := openStorage(o.data, opening{elsewhere: elsewhere, keys: o.keys, roles: does, durable: o.durability == durabilityDisk}, log)
 	if err != nil {
 		return err
 	}
@@ -305,7 +312,9 @@ func (o *serve) serve(ctx context.Context, n *node, all sockets, io streams, log
 func (all sockets) stop(n *node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	n.native.Stop()
+	if n.native != nil {
+		n.native.Stop()
+	}
 	var stopping sync.WaitGroup
 	failed := make([]error, len(all))
 	for i, s := range all {

@@ -42,8 +42,11 @@ var program = sync.OnceValues(func() (string, error) {
 // programDir is the folder of the binary, empty as long as no test has needed it.
 var programDir atomic.Value
 
-// TestMain removes the binary afterwards.
+// TestMain removes the binary afterwards. The binary of the tests is the event store of some of them, too.
 func TestMain(m *testing.M) {
+	if place := os.Getenv(eventStorePlace); place != "" {
+		os.Exit(serveEvents(place))
+	}
 	code := m.Run()
 	if dir, built := programDir.Load().(string); built {
 		os.RemoveAll(dir)

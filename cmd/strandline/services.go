@@ -20,6 +20,7 @@ type presence struct {
 	id        string
 	started   time.Time
 	clock     func() time.Time
+	roles     duties
 	addresses atomic.Pointer[[]string] // nil until it listens
 	registry  *redis.Registry          // nil where there is no Redis
 	log       *slog.Logger
@@ -48,13 +49,10 @@ func (p *presence) register(ctx context.Context) {
 
 // self is this process, which knows itself alive.
 func (p *presence) self() redis.Service {
-	s := redis.Service{ID: p.id, Name: "strandline", Roles: []string{"api", "project"}, Version: version(), Addresses: []string{},
+	s := redis.Service{ID: p.id, Name: "strandline", Roles: p.roles, Version: version(), Addresses: []string{},
 		Started: p.started.UTC(), Heartbeat: p.clock().UTC()}
 	if known := p.addresses.Load(); known != nil {
 		s.Addresses = *known
-	}
-	if p.registry != nil {
-		s.Roles = append(s.Roles, "relay")
 	}
 	return s
 }

@@ -28,9 +28,12 @@ import (
 // storage is what a data folder holds, opened: the log and the keys, which are the truth, and the read models.
 type storage struct {
 	log       eventLog
-	keys      *keys.Store
-	codec     *codec.Codec
-	directory *directory.Directory
+	roles     duties
+	lock      files.File           // of the folder, where log does not keep others out; nil else
+	keys      *keys.Store          // nil, as is all below that has to do with what events say, in a process that does not open them
+	shared    files.System         // of keys, where other processes have them too; nil else
+	codec     *codec.Codec         // seals and opens
+	directory *directory.Directory // of a process that answers requests
 	documents *readmodels.DB
 	series    *readmodels.DB
 	audit     *readmodels.DB
@@ -47,24 +50,47 @@ type truth struct {
 	log, keys files.System
 	options   embedded.Options
 	elsewhere eventLog // in the place of log; nil if that is here
+	keysDir   string   // of keys; if it is empty, the folder keys
+	roles     duties   // nil for api and project
 }
 
-// openStorage opens a data folder and makes what is missing. Events are stored elsewhere, or with nil in the folder. Without durable the log does not wait for the disk.
-func openStorage(dir string, elsewhere eventLog, durable bool, log *slog.Logger) (*storage, error) {
-	t := truth{elsewhere: elsewhere, options: embedded.Options{NoSync: !durable, Logger: part(log, "log")}}
-	err := t.onDisk(dir)
-	if err != nil {
+// opening says how a data folder is opened.
+type opening struct {
+	elsewhere eventLog // where events are stored, nil if in the folder
+	keys      string   // the folder of the keys, if it is another than keys
+	roles     duties   // nil for api and project
+	durable   bool     // the log waits for the disk
+}
+
+// openStorage opens a data folder and makes what is missing.
+func openStorage(dir string, p opening, log *slog.Logger) (*storage, error) {
+	t := truth{elsewhere: p.elsewhere, keysDir: p.keys, roles: p.roles, options: embedded.Options{NoSync: !p.durable, Logger: part(log, "log")}}
+	if err := t.onDisk(dir); err != nil {
 		return nil, exitWith(exitData, fmt.Errorf("data folder %s: %w", dir, unusable(err)))
 	}
 	return openStorageOn(t, dir, log)
 }
 
 func (t *truth) onDisk(dir string) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if t.roles != nil && !t.roles.opens() {
+		return nil
+	}
 	if t.log, err = files.NewDisk(filepath.Join(dir, "log")); err != nil {
 		return err
 	}
-	t.keys, err = files.NewDisk(filepath.Join(dir, "keys"))
+	t.keys, err = files.NewDisk(t.keysIn(dir))
 	return err
+}
+
+// keysIn is the folder of the keys.
+func (t *truth) keysIn(dir string) string {
+	if t.keysDir == "" {
+		return filepath.Join(dir, "keys")
+	}
+	return t.keysDir
 }
 
 // openStorageOn is openStorage with the log and the keys in t.
@@ -72,6 +98,9 @@ func openStorageOn(t truth, dir string, log *slog.Logger) (*storage, error) {
 	s := &storage{metrics: metrics.New(version()), clock: time.Now}
 	if t.options.Clock != nil {
 		s.clock = t.options.Clock
+	}
+	if s.roles = t.roles; s.roles == nil {
+		s.roles = duties{roleAPI, roleProject}
 	}
 	t.options.Observer = s.metrics
 	if err := s.open(t, dir, log); err != nil {
@@ -81,7 +110,7 @@ func openStorageOn(t truth, dir string, log *slog.Logger) (*storage, error) {
 }
 
 func (s *storage) open(t truth, dir string, log *slog.Logger) error {
-	if err := s.openTruth(t, dir); err != nil {
+	if err := s.openTruth(t, dir); err != nil || !s.roles.opens() {
 		return err
 	}
 	compressor, err := zstd.New()
@@ -118,10 +147,16 @@ func shown(p domain.Position) string {
 }
 
 // openTruth opens the log first: its lock keeps a second server out of the whole folder.
-func (s *storage) openTruth(t truth, dir string) error {
+func (s *storage) openTruth(t truth, dir string) (err error) {
 	if t.elsewhere != nil {
 		s.log = t.elsewhere
-		return s.openKeys(t.keys, filepath.Join(dir, "keys"))
+		if !s.roles.opens() {
+			return nil
+		}
+		if s.lock, err = lockFolder(dir); err != nil {
+			return err
+		}
+		return s.openKeys(t, dir)
 	}
 	own, err := embedded.Open(t.log, t.options)
 	if errors.Is(err, domain.ErrDamaged) {
@@ -131,23 +166,26 @@ func (s *storage) openTruth(t truth, dir string) error {
 		return err
 	}
 	s.log = own
-	return s.openKeys(t.keys, filepath.Join(dir, "keys"))
+	return s.openKeys(t, dir)
 }
 
 // openKeys opens the keys, and makes them where the log is empty: new keys would open nothing of what it holds.
-func (s *storage) openKeys(disk files.System, dir string) error {
-	made, err := keys.Made(disk)
-	if err != nil {
-		return err
-	}
+func (s *storage) openKeys(t truth, dir string) error {
 	head, err := s.log.Head(context.Background())
 	if err != nil {
 		return err
 	}
-	if !made && !head.IsZero() {
-		return fmt.Errorf("the log holds events, but the keys that open them are missing in %s: restore keys/ from its backup", dir)
+	made, err := keys.Made(t.keys) // whoever has written events had made them before
+	if err != nil {
+		return err
 	}
-	s.keys, err = keys.Open(disk, rand.Reader)
+	if t.elsewhere != nil {
+		return s.shareKeys(t, dir, made || head.IsZero())
+	}
+	if !made && !head.IsZero() {
+		return fmt.Errorf("the log holds events, but the keys that open them are missing in %s: restore keys/ from its backup", t.keysIn(dir))
+	}
+	s.keys, err = keys.Open(t.keys, rand.Reader)
 	return err
 }
 
@@ -160,22 +198,14 @@ func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return unusable(err)
 	}
-	leftOut := func(name string) (out []domain.Position, err error) {
-		decided, err := s.decided(context.Background(), name, domain.Position{})
-		return decided.LeftOut(), err
-	}
-	out, err := leftOut(directory.Name)
-	if err != nil {
+	if err := s.openDirectory(dir, generation, log); err != nil {
 		return err
 	}
-	var inMemory projections.Model
-	s.directory, inMemory = projections.Directory(dir, generation, log, out...)
-	s.models = append(s.models, inMemory)
 	for _, table := range []struct {
 		projection projections.Projection
 		db         **readmodels.DB
 	}{{projections.Documents(), &s.documents}, {projections.Series(), &s.series}, {projections.Audit(), &s.audit}} {
-		out, err := leftOut(table.projection.Schema.Name)
+		out, err := s.leftOut(table.projection.Schema.Name)
 		if err != nil {
 			return err
 		}
@@ -187,6 +217,27 @@ func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 		s.models = append(s.models, projections.Table(table.projection, db))
 	}
 	return nil
+}
+
+// openDirectory opens the directory, which every process has that answers requests.
+func (s *storage) openDirectory(dir, generation string, log *slog.Logger) error {
+	if !s.roles.has(roleAPI) {
+		return nil
+	}
+	out, err := s.leftOut(directory.Name)
+	if err != nil {
+		return err
+	}
+	var inMemory projections.Model
+	s.directory, inMemory = projections.Directory(dir, generation, log, out...)
+	s.models = append(s.models, inMemory)
+	return nil
+}
+
+// leftOut are the events that a projection leaves out.
+func (s *storage) leftOut(name string) ([]domain.Position, error) {
+	decided, err := s.decided(context.Background(), name, domain.Position{})
+	return decided.LeftOut(), err
 }
 
 // feed is where read models hear of events.
@@ -243,6 +294,9 @@ func (s *storage) close() error {
 	}
 	if s.keys != nil {
 		errs = append(errs, s.keys.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
 	}
 	errs = append(errs, s.redis.close())
 	return errors.Join(errs...)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"strandline/projections"
 	"strandline/transport/metrics"
 )
 
@@ -39,16 +40,28 @@ func (v *vitals) reading() metrics.Reading {
 		DiskFree: disk.free, DiskRunway: disk.runway,
 	}
 	r.LogQueued, r.LogQueueLimit = v.node.log.Queued()
-	r.BodyBytes, r.BodyLimit, r.BodyWaiting = v.node.pipeline.Held()
-	// Both fail only once the store is closed, and then there is nothing to show.
-	head, _ := v.node.log.Head(context.Background())
-	lags, _ := v.node.runner.Lags(context.Background(), time.Now())
+	if v.node.pipeline != nil {
+		r.BodyBytes, r.BodyLimit, r.BodyWaiting = v.node.pipeline.Held()
+	}
+	ctx, stop := context.WithTimeout(context.Background(), scrapeTime)
+	defer stop()
+	// Both fail only once the store is closed, or away, and then there is nothing to show.
+	head, _ := v.node.log.Head(ctx)
+	lags, _ := v.node.lags(ctx)
 	r.LogPosition, r.FeedBackfills = head.Commit, v.node.redis.backfills()
 	for _, s := range lags {
 		r.Projections = append(r.Projections, metrics.Projection{Name: s.Name, LagEvents: s.Behind,
 			LagSeconds: s.Lag.Seconds(), Parked: parked[s.Name], Stalled: s.Stalled != ""})
 	}
 	return r
+}
+
+// lags are those of the projections at work here.
+func (n *node) lags(ctx context.Context) ([]projections.Status, error) {
+	if n.runner == nil {
+		return nil, nil
+	}
+	return n.runner.Lags(ctx, time.Now())
 }
 
 // countParked counts the events that could not be applied, by projection.

@@ -1,9 +1,7 @@
 package keys
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"strandline/domain"
@@ -15,9 +13,8 @@ const lockFile = "lock"
 
 // Times of those who share keys.
 const (
-	notice  = 50 * time.Millisecond // for how long a process goes by what it knows before it looks what others have destroyed
-	turn    = 10 * time.Second      // for which it waits until it may write
-	oneMore = 10 * time.Millisecond // after which, at most, it tries again
+	notice = 50 * time.Millisecond // for how long a process goes by what it knows before it looks what others have destroyed
+	turn   = 10 * time.Second      // for which it waits until it may write
 )
 
 // shared is the file of entries of processes that share it. Who writes has locked another file, since this one is replaced.
@@ -29,33 +26,14 @@ type shared struct {
 
 // wait takes the lock of who writes.
 func wait(sys files.System) (files.File, error) {
-	file, err := openLock(sys)
+	file, err := files.Turn(sys, lockFile, turn)
+	if files.IsHeld(err) {
+		return nil, fmt.Errorf("%w: another process has been writing keys for %s: %w", domain.ErrUnavailable, turn, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: lock the keys: %w", domain.ErrUnavailable, err)
 	}
-	pause := oneMore / 16
-	for began := time.Now(); ; time.Sleep(pause) {
-		err := file.Lock()
-		if err == nil {
-			return file, nil
-		}
-		if !files.IsHeld(err) || time.Since(began) > turn {
-			return nil, errors.Join(fmt.Errorf("%w: the keys are being written by another process: %w", domain.ErrUnavailable, err), file.Close())
-		}
-		pause = min(2*pause, oneMore)
-	}
-}
-
-func openLock(sys files.System) (files.File, error) {
-	file, err := sys.Open(lockFile, false)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return file, err
-	}
-	file, err = sys.Open(lockFile, true)
-	if errors.Is(err, fs.ErrExist) { // somebody was quicker
-		return sys.Open(lockFile, false)
-	}
-	return file, err
+	return file, nil
 }
 
 // hold implements book.

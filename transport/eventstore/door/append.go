@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -133,10 +134,26 @@ func (s *Server) append(ctx context.Context, caller Caller, a *appending) error 
 
 // mayAppend refuses what nobody may, and what the caller may not.
 func mayAppend(caller Caller, stream string) error {
-	if isVirtual(stream) {
-		return fmt.Errorf("%w: %s holds links that the server makes: append to a stream with a name of its own", domain.ErrForbidden, stream)
+	if why := reserved(stream); why != "" {
+		return fmt.Errorf("%w: %s: append to a stream with a name of its own", domain.ErrForbidden, why)
 	}
 	return caller.MayAppend(stream)
+}
+
+// reserved says why nobody may append to a stream; nothing if somebody may.
+func reserved(stream string) string {
+	about := strings.TrimPrefix(stream, metaPrefix)
+	switch {
+	case isVirtual(about):
+		return about + " holds links that the server makes"
+	case about == allStream:
+		return allStream + " is the name of all streams"
+	case about == configStream || strings.HasPrefix(about, groupPrefix):
+		return "the server itself keeps its groups there"
+	case about == "" || strings.HasPrefix(about, metaPrefix):
+		return "metadata is about a stream, not about metadata"
+	}
+	return ""
 }
 
 // expect is what to expect of the store, as the protocol's rules say: a stream that was deleted does not exist, and goes
@@ -151,7 +168,7 @@ func (s *Server) expect(ctx context.Context, a *appending) (domain.Expected, err
 	case a.expected == domain.NoStream && l.isDeleted(lastAt):
 		return l.last, nil
 	case a.expected == domain.StreamExists && l.isDeleted(lastAt):
-		return 0, &domain.WrongRevisionError{Stream: a.stream, Expected: a.expected, Current: domain.NoStream}
+		return 0, ErrStreamDeleted
 	case a.expected == domain.StreamExists && l.last == domain.NoStream && l.described:
 		return domain.Any, nil
 	}

@@ -71,7 +71,7 @@ func (s *Server) remove(ctx context.Context, call, stream string, expected domai
 
 func (s *Server) removed(ctx context.Context, caller Caller, stream string, expected domain.Expected,
 	how func(ctx context.Context, caller Caller, stream string, l life) (domain.Position, error)) (domain.Position, error) {
-	if stream == "" || strings.HasPrefix(stream, metaPrefix) {
+	if stream == "" || stream == allStream || strings.HasPrefix(stream, metaPrefix) {
 		return domain.Position{}, errNotDeletable
 	}
 	if err := mayAppend(caller, stream); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
 
+	"strandline/commands"
 	"strandline/domain"
 	"strandline/transport/eventstore/door"
 	"strandline/transport/eventstore/external"
@@ -43,7 +44,7 @@ func (guest) MayManage() error                                           { retur
 // world is a door over a store, and the official client of it.
 type world struct {
 	*testing.T
-	store   *memory.Store
+	store   commands.EventStore
 	client  *esdb.Client
 	address string
 	close   func()
@@ -55,7 +56,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // worldOver opens a door over a store that may have been used before.
-func worldOver(t *testing.T, store *memory.Store) *world {
+func worldOver(t *testing.T, store commands.EventStore) *world {
 	t.Helper()
 	return build(t, store, open{})
 }
@@ -66,7 +67,7 @@ func worldFor(t *testing.T, gate door.Gate) *world {
 	return build(t, memory.New(), gate)
 }
 
-func build(t *testing.T, store *memory.Store, gate door.Gate) *world {
+func build(t *testing.T, store commands.EventStore, gate door.Gate, options ...door.Option) *world {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,16 +75,8 @@ func build(t *testing.T, store *memory.Store, gate door.Gate) *world {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- door.New(store, gate).Serve(ctx, l, nil) }()
-	settings, err := esdb.ParseConnectionString("esdb://" + l.Addr().String() + "?tls=false")
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings.Logger = esdb.NoopLogging()
-	client, err := esdb.NewClient(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
+	go func() { done <- door.New(store, gate, options...).Serve(ctx, l, nil) }()
+	client := connect(t, "esdb://"+l.Addr().String()+"?tls=false")
 	w := &world{T: t, store: store, client: client, address: l.Addr().String()}
 	w.close = sync.OnceFunc(func() {
 		client.Close()
@@ -94,6 +87,21 @@ func build(t *testing.T, store *memory.Store, gate door.Gate) *world {
 	})
 	t.Cleanup(w.close)
 	return w
+}
+
+// connect makes an official client.
+func connect(t *testing.T, connection string) *esdb.Client {
+	t.Helper()
+	settings, err := esdb.ParseConnectionString(connection)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings.Logger = esdb.NoopLogging()
+	client, err := esdb.NewClient(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 func event(typ, data string) esdb.EventData {
@@ -181,7 +189,7 @@ func TestDeleteAndTombstone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.holds("ext-s", missing)
-	w.refused(esdb.ErrorCodeWrongExpectedVersion, "ext-s", esdb.StreamExists{}, event("d", `{}`))
+	w.refused(esdb.ErrorCodeStreamDeleted, "ext-s", esdb.StreamExists{}, event("d", `{}`))
 	if done := w.append("ext-s", esdb.NoStream{}, event("c", `{}`)); done.NextExpectedVersion != 2 {
 		t.Errorf("after the deletion: revision %d, want 2", done.NextExpectedVersion)
 	}

@@ -16,8 +16,9 @@ import (
 	"strandline/domain"
 )
 
-// ErrStreamDeleted says that a stream has been tombstoned: its name is gone for ever.
-var ErrStreamDeleted = errors.Join(domain.ErrRejected, errors.New("the stream has been tombstoned"))
+// ErrStreamDeleted says that a stream has been tombstoned: its name is gone for ever. It is said as well of a stream that
+// has been deleted, to those who append only if it exists.
+var ErrStreamDeleted = errors.Join(domain.ErrRejected, errors.New("the stream has been deleted"))
 
 // Trailers tell clients more than a status can: the kind of exception, and what it is about.
 const (
@@ -69,7 +70,7 @@ func failure(ctx context.Context, stream string, err error) error {
 		return status.FromContextError(err).Err()
 	case errors.Is(err, ErrStreamDeleted):
 		trail(ctx, trailerException, "stream-deleted", trailerStream, stream)
-		return status.Error(codes.FailedPrecondition, "the stream has been tombstoned: its name cannot be used any more")
+		return status.Error(codes.FailedPrecondition, "the stream has been deleted: use another name, or expect no stream unless it is tombstoned")
 	case errors.Is(err, errNoGroup):
 		trail(ctx, trailerException, "persistent-subscription-does-not-exist", trailerStream, stream)
 		return status.Error(codes.NotFound, "there is no such group: create it first")

@@ -1,6 +1,7 @@
 package door_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -142,8 +143,8 @@ func (w *world) fill(stream string, types string) {
 }
 
 func code(err error) esdb.ErrorCode {
-	e, ok := esdb.FromError(err)
-	if ok {
+	var e *esdb.Error
+	if !errors.As(err, &e) {
 		return esdb.ErrorCodeUnknown
 	}
 	return e.Code()

@@ -57,12 +57,15 @@ func (r *reading) follow(ctx context.Context, after domain.Position, each func(d
 			return err
 		}
 		if len(batch) == 0 {
-			if live = true; r.caughtUp() != nil {
-				return ctx.Err()
+			if !live {
+				if err := r.caughtUp(); err != nil {
+					return err
+				}
 			}
+			live = true
 			continue
 		}
-		if live && len(batch) > behind {
+		if live && len(batch) >= behind {
 			live = false
 			if err := r.fellBehind(); err != nil {
 				return err
@@ -77,8 +80,9 @@ func (r *reading) follow(ctx context.Context, after domain.Position, each func(d
 	return ctx.Err()
 }
 
-// behind is how many events at once make a live subscription one that has fallen behind.
-const behind = 1000
+// behind is how many events at once make a live subscription one that has fallen behind. Stores say of so many that they
+// have been caught up with again.
+const behind = 256
 
 // followStream shows the events of one stream after a revision, and goes on live. A stream that is not there yet is waited
 // for; one that is tombstoned ends the subscription.

@@ -1,6 +1,7 @@
 // Package storetest holds the rules that every event store behind the port commands.EventStore keeps. Each is a subtest
-// with its number in section 5 of the contract "EventStoreDB". What is missing in the list comes with EventStoreDB's
-// protocol (19, 22–26, 30, 32) or is tested by the stores' own drills (33).
+// with its number in section 5 of the contract "EventStoreDB". What the port has no words for (19, 22–26, 30) is held by
+// TestRules of transport/eventstore/door, over the protocol; a server that is gone and comes back (32) by the adapter's
+// TestServerGoneAndBack; kills and torn writes (33) by the stores' own drills.
 package storetest
 
 import (

@@ -96,7 +96,7 @@ var carries = map[policy.Verb][]string{
 	policy.GrantShare:        {"grant.give", "grant.withdraw"},
 	policy.GrantOwner:        {"grant.give", "grant.withdraw"},
 	policy.GrantAuditor:      {"grant.give", "grant.withdraw"},
-	policy.NodeManage:        {"projection.park", "projection.discard", "projection.retry", "projection.rebuild"},
+	policy.NodeManage:        {"projection.park", "projection.discard", "projection.retry", "projection.rebuild", "projection.revert"},
 }
 
 // covers returns an error unless p is a permit for c: of its verb, on the object that c is about. It guards against

@@ -16,6 +16,7 @@ import (
 
 // memory is the Model of the directory: in memory, with a snapshot in a folder.
 type memory struct {
+	nothingKept
 	directory       *directory.Directory
 	dir, generation string
 

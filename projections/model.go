@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 
@@ -35,12 +36,34 @@ type Model interface {
 	// beside begins an empty one that leaves out the events at some positions, ascending, and takes the place of this one
 	// at its switchOver.
 	beside(leftOut []domain.Position) (replacement, error)
+	// outdated tells whether it serves a former version because the present one has never been built.
+	outdated() bool
+	// previous is the build that served before and is kept, nil if there is none; back lets it take the place of the present
+	// one at its switchOver. It is domain.ErrRejected if there is none that can.
+	previous() *Previous
+	back() (replacement, error)
 	// apart begins an empty one in folder dir, without any link to this one.
 	apart(dir string, leftOut []domain.Position) (Model, error)
 	dump(ctx context.Context, w io.Writer) error
 	// tidy is called now and then: it saves what is in memory only, or gives back memory that is not needed.
 	tidy() error
 	close() error
+}
+
+// Previous is a build of a read model that served before.
+type Previous struct {
+	Version    int             `json:"version"`
+	Checkpoint domain.Position `json:"checkpoint"`
+}
+
+// nothingKept is for models that keep no build but the one that serves.
+type nothingKept struct{}
+
+func (nothingKept) outdated() bool      { return false }
+func (nothingKept) previous() *Previous { return nil }
+
+func (nothingKept) back() (replacement, error) {
+	return nil, fmt.Errorf("%w: no earlier build of it is kept: rebuild it", domain.ErrRejected)
 }
 
 // applier takes batches. They follow its checkpoint without a gap and are applied all or not at all.

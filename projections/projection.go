@@ -17,6 +17,27 @@ type Projection struct {
 	New func() Applier
 	// Dump writes all that the read model holds as JSON lines, in an order and a form that depend on nothing else.
 	Dump func(ctx context.Context, db *readmodels.DB, w io.Writer) error
+	// Former are earlier versions that this program can still write and read: while the present one is being built, one of
+	// them serves, if there is a file of it. Whoever reads asks Tx.Version.
+	Former []Projection
+}
+
+// FormerVersions are those of Former, for the database.
+func (p Projection) FormerVersions() (versions []int) {
+	for _, f := range p.Former {
+		versions = append(versions, f.Schema.Version)
+	}
+	return versions
+}
+
+// of is the projection of a version, which is the present or a former one.
+func (p Projection) of(version int) Projection {
+	for _, f := range p.Former {
+		if f.Schema.Version == version {
+			return f
+		}
+	}
+	return p
 }
 
 // Applier writes events to one file, within transactions: Apply for each event in order, Flush before the commit, Forget

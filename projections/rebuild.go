@@ -35,6 +35,11 @@ func (r *Runner) Rebuild(ctx context.Context, name string, report func(Progress)
 // RebuildWithout is Rebuild, but the new read model leaves out the events at the given positions, ascending, and the old
 // one's choice is forgotten. The caller remembers it: a model that is opened is told what it leaves out.
 func (r *Runner) RebuildWithout(ctx context.Context, name string, leftOut []domain.Position, report func(Progress)) error {
+	return r.replace(ctx, name, "rebuild", report, func(m Model) (replacement, error) { return m.beside(leftOut) })
+}
+
+// replace fills what begin begins, and switches over to it.
+func (r *Runner) replace(ctx context.Context, name, what string, report func(Progress), begin func(Model) (replacement, error)) error {
 	c, err := r.find(name)
 	if err != nil {
 		return err
@@ -43,14 +48,31 @@ func (r *Runner) RebuildWithout(ctx context.Context, name string, leftOut []doma
 		return fmt.Errorf("%w: %s is being rebuilt already", domain.ErrRejected, name)
 	}
 	defer c.rebuilding.Store(nil)
-	build, err := c.model.beside(leftOut)
+	build, err := begin(c.model)
 	if err != nil {
-		return fmt.Errorf("rebuild %s: %w", name, err)
+		return fmt.Errorf("%s %s: %w", what, name, err)
 	}
 	if err := c.fill(ctx, build, report); err != nil {
-		return errors.Join(fmt.Errorf("rebuild %s: %w", name, err), build.discard())
+		return errors.Join(fmt.Errorf("%s %s: %w", what, name, err), build.discard())
 	}
 	return nil
+}
+
+// Back brings the build that served before the present one up to date and lets it serve again. The present one is kept in its
+// place, so that the next Back undoes this one. Report is as for Rebuild, and so are the errors: it is domain.ErrRejected
+// too if no such build is kept.
+func (r *Runner) Back(ctx context.Context, name string, report func(Progress)) error {
+	return r.replace(ctx, name, "go back with", report, Model.back)
+}
+
+// Outdated names the projections of which a former version serves because the present one has never been built.
+func (r *Runner) Outdated() (names []string) {
+	for _, c := range r.consumers {
+		if c.model.outdated() {
+			names = append(names, c.model.Name())
+		}
+	}
+	return names
 }
 
 // rounds is how often a rebuild catches up with the serving read model before it holds that up for the last stretch.

@@ -22,6 +22,7 @@ type (
 
 // elsewhere is a Model of a Remote.
 type elsewhere struct {
+	nothingKept
 	remote     Remote
 	generation string
 

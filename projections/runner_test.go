@@ -310,8 +310,8 @@ func TestARebuildServesTheOldUntilItSwitches(t *testing.T) {
 		t.Errorf("progress %v, want it to end with 1", shares)
 	}
 	stop()
-	if files, _ := filepath.Glob(filepath.Join(dir, "*.db")); len(files) != 1 {
-		t.Errorf("files left: %v, want one", files)
+	if files, _ := filepath.Glob(filepath.Join(dir, "*.db")); len(files) != 2 {
+		t.Errorf("files left: %v, want the one that serves and the one before", files)
 	}
 }
 

@@ -16,6 +16,7 @@ type Status struct {
 	Lag        time.Duration   `json:"lag"`               // age of the last event applied since the start while there are newer ones, else 0
 	Parked     int             `json:"parked"`            // events that could not be applied
 	Stalled    string          `json:"stalled,omitempty"` // why it cannot go on, empty if it can
+	Previous   *Previous       `json:"previous,omitempty"`
 	Rebuilding *Progress       `json:"rebuilding,omitempty"`
 }
 
@@ -29,11 +30,12 @@ func (r *Runner) Status(ctx context.Context, now time.Time) ([]Status, error) {
 		if all[i].Parked, err = c.model.CountParked(ctx); err != nil {
 			return nil, err
 		}
+		all[i].Previous = c.model.previous()
 	}
 	return all, nil
 }
 
-// Lags is Status without the number of parked events, and so without waiting for any disk.
+// Lags is Status without the number of parked events and the previous build, and so without waiting for any disk.
 func (r *Runner) Lags(ctx context.Context, now time.Time) ([]Status, error) {
 	head, err := r.source.feed.Head(ctx)
 	if err != nil {

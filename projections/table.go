@@ -17,13 +17,13 @@ type table struct {
 	writing    tableWriter
 }
 
-// Table returns the Model of a projection in SQLite, over a database opened with its schema.
+// Table returns the Model of a projection in SQLite, over a database opened with its schema and its former versions.
 func Table(p Projection, db *readmodels.DB) Model {
-	return &table{p, db, tableWriter{db, p.New(), setOf(db.LeftOut())}}
+	return &table{p, db, tableWriter{db, p.of(db.Version()).New(), setOf(db.LeftOut())}}
 }
 
 func (t *table) Name() string                { return t.projection.Schema.Name }
-func (t *table) Version() int                { return t.projection.Schema.Version }
+func (t *table) Version() int                { return t.db.Version() }
 func (t *table) Checkpoint() domain.Position { return t.db.Checkpoint() }
 func (t *table) Stalled() error              { return t.db.Stalled() }
 func (t *table) stall(reason error)          { t.db.Stall(reason) }
@@ -51,8 +51,32 @@ func (t *table) renew(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	t.writing.applier.Forget()
-	return build.Switch()
+	err = build.Supplant()
+	t.writing.applier = t.projection.New() // the damaged one may have been of a former version
+	return err
+}
+
+// outdated tells whether a former version serves because the present one has never been built. Whoever has gone back to
+// one wants it.
+func (t *table) outdated() bool {
+	before, _, kept := t.db.Previous()
+	return t.db.Version() != t.projection.Schema.Version && !(kept && before == t.projection.Schema.Version)
+}
+
+func (t *table) previous() *Previous {
+	version, at, kept := t.db.Previous()
+	if !kept {
+		return nil
+	}
+	return &Previous{version, at}
+}
+
+func (t *table) back() (replacement, error) {
+	build, err := t.db.Back()
+	if err != nil {
+		return nil, err
+	}
+	return t.filling(build, t.db.LeftOut()), nil
 }
 
 func (t *table) beside(leftOut []domain.Position) (replacement, error) {
@@ -60,7 +84,11 @@ func (t *table) beside(leftOut []domain.Position) (replacement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tableBuild{t, build, tableWriter{build, t.projection.New(), setOf(leftOut)}}, nil
+	return t.filling(build, leftOut), nil
+}
+
+func (t *table) filling(build *readmodels.Build, leftOut []domain.Position) *tableBuild {
+	return &tableBuild{t, build, tableWriter{build, t.projection.of(build.Version()).New(), setOf(leftOut)}}
 }
 
 func (t *table) apart(dir string, leftOut []domain.Position) (Model, error) {
@@ -71,7 +99,9 @@ func (t *table) apart(dir string, leftOut []domain.Position) (Model, error) {
 	return Table(t.projection, db), nil
 }
 
-func (t *table) dump(ctx context.Context, w io.Writer) error { return t.projection.Dump(ctx, t.db, w) }
+func (t *table) dump(ctx context.Context, w io.Writer) error {
+	return t.projection.of(t.Version()).Dump(ctx, t.db, w)
+}
 
 // tableBuild is a replacement of a table.
 type tableBuild struct {
@@ -89,10 +119,9 @@ func (t *tableBuild) apply(ctx context.Context, batches []batch) error {
 
 // switchOver is called while nothing is applied to the serving table.
 func (t *tableBuild) switchOver() error {
-	t.serving.writing.applier.Forget()
 	err := t.build.Switch()
-	if err == nil {
-		t.serving.writing.leftOut = t.writing.leftOut
+	if t.build.Serves() { // also where the old file could not be removed
+		t.serving.writing = tableWriter{t.serving.db, t.serving.projection.of(t.build.Version()).New(), t.writing.leftOut}
 	}
 	return err
 }

@@ -36,11 +36,13 @@ type DB struct {
 	leftOut    []domain.Position // events that are not applied, under changing
 	log        *slog.Logger
 	readers    int
+	former     []int // versions that may serve too
 
 	changing  sync.Mutex // held while the serving file changes
 	closed    bool
 	serving   atomic.Pointer[file]
-	build     int // the highest build number given to a file
+	build     int   // the highest build number given to a file
+	previous  *past // nil if there is none
 	watermark Watermark
 }
 
@@ -58,6 +60,10 @@ func LeavingOut(positions []domain.Position) Option {
 	return func(d *DB) { d.leftOut = positions }
 }
 
+// Former names earlier versions whose files this program can read and write too. Such a file serves until one of the
+// schema's version has been built beside it.
+func Former(versions ...int) Option { return func(d *DB) { d.former = versions } }
+
 // Origin names what a read model is made of: a generation of the event store, without the events at some positions.
 func Origin(generation string, leftOut []domain.Position) string {
 	if len(leftOut) == 0 {
@@ -70,8 +76,9 @@ func Origin(generation string, leftOut []domain.Position) string {
 	return fmt.Sprintf("%s without %d events, %x", generation, len(leftOut), sum.Sum(nil))
 }
 
-// Open opens the read model of schema in folder dir, which is made if it is missing. A file that is damaged, of another
-// version or of another generation of the event store is dropped: the new one begins at the start of the log.
+// Open opens the read model of schema in folder dir, which is made if it is missing. A file that is damaged or of another
+// generation of the event store is dropped: the new one begins at the start of the log. One that served before, or of a
+// version that this program cannot read, is kept for the way back, if it is of the same events.
 func Open(dir string, schema Schema, generation string, options ...Option) (*DB, error) {
 	d := &DB{dir: dir, schema: schema, generation: generation, log: slog.New(slog.DiscardHandler), readers: 4}
 	for _, option := range options {
@@ -94,38 +101,63 @@ func Open(dir string, schema Schema, generation string, options ...Option) (*DB,
 	return d, nil
 }
 
-// find opens the newest file that may serve and removes all others.
-func (d *DB) find() (*file, error) {
+// find opens the file that serves, and closes and keeps one that has served before. It removes all others.
+func (d *DB) find() (serving *file, err error) {
 	builds, err := d.files()
 	if err != nil {
 		return nil, err
 	}
-	var found *file
+	var sound []*file
 	for _, b := range slices.Backward(builds) {
 		d.build = max(d.build, b.number)
 		path := filepath.Join(d.dir, b.name)
-		if found == nil && b.version == d.schema.Version {
-			if found = d.try(path); found != nil {
-				continue
-			}
-		}
-		if err := removeFile(path); err != nil {
+		if f := d.try(path, b.version); f != nil {
+			sound = append(sound, f)
+		} else if err := removeFile(path); err != nil {
 			return nil, err
 		}
 	}
-	return found, nil
+	serving = d.choose(sound)
+	for _, f := range sound {
+		if f == serving {
+			continue
+		}
+		keep := d.previous == nil
+		if keep {
+			d.previous = &past{f.path, f.version, f.at}
+		}
+		if err := f.leave(keep); err != nil {
+			return nil, err
+		}
+	}
+	return serving, nil
+}
+
+// choose is the file that is to serve, nil if none may: of those that did last, one of the schema's version before others,
+// and only if there is none one that did before. Newer ones come first.
+func (d *DB) choose(sound []*file) *file {
+	for _, state := range []string{serves, served} {
+		for _, versions := range [][]int{{d.schema.Version}, d.former} {
+			for _, f := range sound {
+				if f.serving == state && slices.Contains(versions, f.version) {
+					return f
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // try opens a file; nil, with a log line, if it cannot serve.
-func (d *DB) try(path string) *file {
-	f, err := openFile(path, d.readers)
+func (d *DB) try(path string, version int) *file {
+	f, err := openFile(path, version, d.readers)
 	switch {
 	case err != nil:
 		d.log.Warn("read model is damaged: dropped, to be built again from the log", "file", path, "error", err)
 		return nil
 	case f.origin != Origin(d.generation, d.leftOut):
 		d.log.Warn("read model is of another generation of the event store, or of other events of it: dropped, to be built again", "file", path)
-	case f.serving != "yes":
+	case f.serving == "":
 		d.log.Info("read model was not finished: dropped", "file", path)
 	default:
 		return f
@@ -134,13 +166,21 @@ func (d *DB) try(path string) *file {
 	return nil
 }
 
+// leave closes a file that does not serve any more, and removes it unless it is to be kept.
+func (f *file) leave(keep bool) error {
+	if !keep {
+		return errors.Join(f.close(), removeFile(f.path))
+	}
+	return errors.Join(f.mark(served), f.close())
+}
+
 // begin creates a file that serves from the start of the log.
 func (d *DB) begin() (*file, error) {
 	f, err := createFile(d.nextPath(), d.schema, Origin(d.generation, d.leftOut), d.readers)
 	if err != nil {
 		return nil, err
 	}
-	return f, f.markServing()
+	return f, f.mark(serves)
 }
 
 func (d *DB) nextPath() string {
@@ -268,7 +308,28 @@ type Build struct {
 	db      *DB
 	file    *file
 	leftOut []domain.Position
+	again   bool // it has served before
 }
+
+// past is a file that served before. Nobody has it open.
+type past struct {
+	path    string
+	version int
+	at      domain.Position
+}
+
+// Previous is the version of the file that served before the present one, and where it ends. It is false if there is none.
+func (d *DB) Previous() (version int, at domain.Position, ok bool) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if d.previous == nil {
+		return 0, domain.Position{}, false
+	}
+	return d.previous.version, d.previous.at, true
+}
+
+// Version is that of the file that serves: the schema's, or a former one.
+func (d *DB) Version() int { return d.serving.Load().version }
 
 // LeftOut are the positions of the events that the projection leaves out, ascending.
 func (d *DB) LeftOut() []domain.Position {
@@ -286,29 +347,78 @@ func (d *DB) Beside(leftOut []domain.Position) (*Build, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build read model %s: %w", d.schema.Name, err)
 	}
-	return &Build{d, f, leftOut}, nil
+	return &Build{db: d, file: f, leftOut: leftOut}, nil
+}
+
+// Back opens the file that served before, to be brought up to date and to serve again. It is domain.ErrRejected if there is
+// none, or if it is of a version that this program cannot read.
+func (d *DB) Back() (*Build, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	switch {
+	case d.previous == nil:
+		return nil, fmt.Errorf("%w: no earlier build of %s is kept", domain.ErrRejected, d.schema.Name)
+	case !slices.Contains(append(d.former, d.schema.Version), d.previous.version):
+		return nil, fmt.Errorf("%w: the earlier build of %s is of version %d, which only the program that made it can serve: start that",
+			domain.ErrRejected, d.schema.Name, d.previous.version)
+	}
+	f, err := openFile(d.previous.path, d.previous.version, d.readers)
+	if err != nil {
+		return nil, fmt.Errorf("open the earlier build of %s: %w", d.schema.Name, err)
+	}
+	return &Build{db: d, file: f, leftOut: d.leftOut, again: true}, nil
 }
 
 // Checkpoint is the position up to which the new file has the log.
 func (b *Build) Checkpoint() domain.Position { return b.file.checkpoint() }
+
+// Version is that of the file's schema.
+func (b *Build) Version() int { return b.file.version }
+
+// Serves tells whether the file has come to serve.
+func (b *Build) Serves() bool { return b.db.serving.Load() == b.file }
 
 // Update is DB.Update on the new file.
 func (b *Build) Update(ctx context.Context, checkpoint domain.Position, write func(*Tx) error) error {
 	return b.file.update(ctx, checkpoint, write)
 }
 
-// Switch lets the new file serve and removes the old one, once its readers are done. A crash leaves one of the two.
-func (b *Build) Switch() error {
-	b.db.changing.Lock()
-	defer b.db.changing.Unlock()
-	if err := b.file.markServing(); err != nil {
+// Switch lets the new file serve. The old one is closed once its readers are done, and kept for the way back if it is of
+// the same events; what was kept before is removed. A crash leaves one of the two serving.
+func (b *Build) Switch() error { return b.serve(true) }
+
+// Supplant is Switch, but the old file, which is not sound, is removed.
+func (b *Build) Supplant() error { return b.serve(false) }
+
+func (b *Build) serve(keep bool) error {
+	d := b.db
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if err := b.file.mark(serves); err != nil {
 		return err
 	}
-	old := b.db.serving.Swap(b.file)
-	b.db.leftOut = b.leftOut
-	b.db.watermark.Set(b.file.checkpoint())
-	return errors.Join(old.close(), removeFile(old.path))
+	old := d.serving.Swap(b.file)
+	keep = keep && slices.Equal(d.leftOut, b.leftOut)
+	d.leftOut = b.leftOut
+	d.watermark.Set(b.file.checkpoint())
+	var errs []error
+	if d.previous != nil && !b.again {
+		errs = append(errs, removeFile(d.previous.path))
+	}
+	d.previous = nil
+	if keep {
+		d.previous = &past{old.path, old.version, old.checkpoint()}
+	}
+	return errors.Join(append(errs, old.leave(keep))...)
 }
 
-// Discard closes and removes the new file.
-func (b *Build) Discard() error { return errors.Join(b.file.close(), removeFile(b.file.path)) }
+// Discard closes the new file and removes it, unless it has served before.
+func (b *Build) Discard() error {
+	if b.again {
+		b.db.changing.Lock()
+		defer b.db.changing.Unlock()
+		b.db.previous.at = b.file.checkpoint()
+		return b.file.close()
+	}
+	return errors.Join(b.file.close(), removeFile(b.file.path))
+}

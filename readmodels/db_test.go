@@ -20,6 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var notes = readmodels.Schema{Name: "notes", Version: 1, Tables: "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"}
 
+var secondNotes = readmodels.Schema{Name: "notes", Version: 2, Tables: notes.Tables}
+
 func open(t *testing.T, dir string, schema readmodels.Schema, generation string) *readmodels.DB {
 	t.Helper()
 	db, err := readmodels.Open(dir, schema, generation)
@@ -88,13 +90,15 @@ func TestAFileThatCannotServeIsDropped(t *testing.T) {
 		gen    string
 		harm   func(path string) error
 		want   string
+		files  int
 	}{
-		{"kept as it is", notes, "g", nil, "[one]"},
-		{"of another generation", notes, "h", nil, "[]"},
-		{"of another version", readmodels.Schema{Name: "notes", Version: 2, Tables: notes.Tables}, "g", nil, "[]"},
-		{"not a database", notes, "g", func(p string) error { return os.WriteFile(p, []byte("nonsense, and long enough"), 0o600) }, "[]"},
-		{"empty", notes, "g", func(p string) error { return os.Truncate(p, 0) }, "[]"},
-		{"cut", notes, "g", func(p string) error { return os.Truncate(p, 4096) }, "[]"},
+		{"kept as it is", notes, "g", nil, "[one]", 1},
+		{"of another generation", notes, "h", nil, "[]", 1},
+		{"of another version, for whose program it is kept", secondNotes, "g", nil, "[]", 2},
+		{"of another version and generation", secondNotes, "h", nil, "[]", 1},
+		{"not a database", notes, "g", func(p string) error { return os.WriteFile(p, []byte("nonsense, and long enough"), 0o600) }, "[]", 1},
+		{"empty", notes, "g", func(p string) error { return os.Truncate(p, 0) }, "[]", 1},
+		{"cut", notes, "g", func(p string) error { return os.Truncate(p, 4096) }, "[]", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,8 +116,8 @@ func TestAFileThatCannotServeIsDropped(t *testing.T) {
 			if got := texts(t, db); got != tt.want {
 				t.Errorf("notes = %s, want %s", got, tt.want)
 			}
-			if found, _ := filepath.Glob(filepath.Join(dir, "*.db")); len(found) != 1 {
-				t.Errorf("files left: %v, want one", found)
+			if found, _ := filepath.Glob(filepath.Join(dir, "*.db")); len(found) != tt.files {
+				t.Errorf("files left: %v, want %d", found, tt.files)
 			}
 		})
 	}

@@ -70,7 +70,7 @@ func examine(f *file) (e Examination, err error) {
 	if err == nil {
 		serving, err = f.meta("serving")
 	}
-	e.Serving = serving == "yes"
+	e.Serving = serving == serves
 	if err != nil {
 		e.Problem = fmt.Sprint(err) // tables that every file has are missing or make no sense
 	}

@@ -17,6 +17,7 @@ import (
 // file is one SQLite file: a connection that writes and a few that read.
 type file struct {
 	path    string
+	version int // of its schema
 	writing sync.Mutex
 	writer  *sqlite.Conn
 	passed  int               // updates since the checkpoint was written
@@ -33,6 +34,12 @@ type file struct {
 
 	origin, serving string // as found when it was opened
 }
+
+// What meta says under "serving"; nothing while the file is being built.
+const (
+	serves = "yes"
+	served = "before" // it did, and is kept for the way back
+)
 
 // Cache sizes are KiB, negative as SQLite wants it. Syncing NORMAL in WAL mode never damages a file and may lose the
 // last transactions in a power cut, which the log then brings again.
@@ -55,7 +62,7 @@ func createFile(path string, schema Schema, origin string, readers int) (*file, 
 	if err := removeFile(path); err != nil {
 		return nil, err
 	}
-	f, err := connect(path, readers)
+	f, err := connect(path, schema.Version, readers)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +81,11 @@ func createFile(path string, schema Schema, origin string, readers int) (*file, 
 }
 
 // openFile opens a file that is there. Anything unexpected in it is an error.
-func openFile(path string, readers int) (*file, error) {
+func openFile(path string, version, readers int) (*file, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	f, err := connect(path, readers)
+	f, err := connect(path, version, readers)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +102,7 @@ func openFile(path string, readers int) (*file, error) {
 	return f, nil
 }
 
-func connect(path string, readers int) (*file, error) {
+func connect(path string, version, readers int) (*file, error) {
 	writer, err := sqlite.Open(path, false)
 	if err != nil {
 		return nil, err
@@ -106,7 +113,7 @@ func connect(path string, readers int) (*file, error) {
 		return nil, fmt.Errorf("set up %s: %w", path, err)
 	}
 	writer.CountWAL()
-	f := &file{path: path, writer: writer, readers: make(chan *sqlite.Conn, readers)}
+	f := &file{path: path, version: version, writer: writer, readers: make(chan *sqlite.Conn, readers)}
 	for range readers {
 		f.readers <- nil
 	}
@@ -143,11 +150,11 @@ func (f *file) meta(key string) (string, error) {
 	return "", nil
 }
 
-// markServing makes the file the one that is opened at the next start.
-func (f *file) markServing() error {
+// mark says whether the file is the one that serves, which is opened at the next start, or did so before.
+func (f *file) mark(serving string) error {
 	f.writing.Lock()
 	defer f.writing.Unlock()
-	return f.writer.Exec("INSERT OR REPLACE INTO meta VALUES ('serving', 'yes')")
+	return f.writer.Exec("INSERT OR REPLACE INTO meta VALUES ('serving', ?)", serving)
 }
 
 // checkpoint is the position up to which the file has the log.
@@ -171,7 +178,7 @@ func (f *file) update(ctx context.Context, checkpoint domain.Position, write fun
 	if damage := f.damage.Load(); damage != nil {
 		return *damage
 	}
-	tx := &Tx{f.writer, "BEGIN IMMEDIATE"}
+	tx := &Tx{f.writer, "BEGIN IMMEDIATE", f.version}
 	defer f.rollBack()
 	if err := write(tx); err != nil {
 		return err
@@ -267,7 +274,7 @@ func (f *file) view(ctx context.Context, read func(*Tx) error) error {
 			conn.Exec("COMMIT")
 		}
 	}()
-	err = read(&Tx{conn, "BEGIN"})
+	err = read(&Tx{conn, "BEGIN", f.version})
 	if IsDamage(err) {
 		f.damage.Store(&err) // the next update reports it to who can build the file again
 	}
@@ -332,7 +339,7 @@ func (f *file) close() error {
 	defer f.writing.Unlock()
 	var err error
 	if f.passed > 0 {
-		err = f.commit(&Tx{f.writer, "BEGIN IMMEDIATE"}, f.at)
+		err = f.commit(&Tx{f.writer, "BEGIN IMMEDIATE", f.version}, f.at)
 		f.rollBack()
 	}
 	f.cleaning.Wait()

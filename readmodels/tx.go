@@ -17,7 +17,12 @@ type Row = sqlite.Row
 type Tx struct {
 	conn  *sqlite.Conn
 	begin string // the statement that begins it, empty once it has begun
+
+	version int
 }
+
+// Version is that of the schema of the file: an earlier one than the program's while that one is being built.
+func (tx *Tx) Version() int { return tx.version }
 
 // Exec runs a statement that returns no rows. Arguments are nil, bool, int, int64, float64, string or []byte; a nil
 // []byte is NULL.

@@ -100,6 +100,7 @@ func nativeExamples() []example {
 		{"POST /strandline/v1/projections/{name}/retry", v1 + "/projections/audit/retry", "", "x", ""},
 		{"POST /strandline/v1/projections/{name}/discard", v1 + "/projections/series/discard", "", "x", ""},
 		{"POST /strandline/v1/projections/{name}/rebuild", v1 + "/projections/directory/rebuild", "", "x", ""},
+		{"POST /strandline/v1/projections/{name}/revert", v1 + "/projections/{kept}/revert", "", "x", ""},
 		{"GET /strandline/v1/grants", v1 + "/grants", "", "", ""}, {"GET /strandline/v1/api-keys", v1 + "/api-keys", "", "", ""},
 		{"POST /strandline/v1/grants", v1 + "/grants", `{"object":"{study}","role":"reader","access_key":"{credential}"}`, `{"object":"{study}","role":"owner","access_key":"{credential}"}`, ""},
 		{"DELETE /strandline/v1/grants", v1 + "/grants?id={grant}", "", "x", ""}, {"DELETE /strandline/v1/grants/{id}", v1 + "/grants/{grant}", "", "x", ""},
@@ -193,6 +194,12 @@ func (m *maker) make(what string) string {
 		return native("/grants", fmt.Sprintf(`{"object":%q,"role":"reader","access_key":%q}`, study(), m.make("credential")))
 	case "key":
 		return native("/api-keys", fmt.Sprintf(`{"origin":%q}`, study()))
+	case "kept": // a projection with a build before the present one
+		if status, text := m.s.as(m, root, "POST", "/strandline/v1/projections/audit/rebuild", ""); status != 202 {
+			m.Fatalf("rebuild: %d %s", status, text)
+		}
+		m.s.settled(m.T, "audit")
+		return "audit"
 	case "folder":
 		return m.TempDir()
 	}

@@ -108,9 +108,11 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	begin(known.keep)
 	n.pipeline = rest.NewPipeline(n.bus, n.log, n.directory, n.keys, n.pipelineOptions(rest.WithLogger(part(log, "http")),
 		rest.WithObserver(n.metrics), rest.WithAPIKeys(checker.KnownKey))...)
+	rebuilds := newRebuilder(n, log, begin)
+	rebuilds.upgrade()
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
-		Projections: newRebuilder(n, log, begin), Services: n.presence.services,
+		Projections: rebuilds, Services: n.presence.services,
 		Audit: audit.New(n.audit), Series: series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
 		Backups: &backups{storage: n.storage, dir: dir, log: log},
 	})

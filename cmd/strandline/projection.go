@@ -22,7 +22,7 @@ import (
 
 func newProjection(env lookup, io streams) *cobra.Command {
 	return group("projection", "List, mend, rebuild and dump what is made of the log", "strandline projection list"+asRoot,
-		newProjectionList(env, io), newProjectionRebuild(env, io), newProjectionDump(io),
+		newProjectionList(env, io), newProjectionRebuild(env, io), newProjectionRevert(env, io), newProjectionDump(io),
 		newProjectionParked(env, io), newProjectionPark(env, io), newProjectionRetry(env, io), newProjectionDiscard(env, io))
 }
 
@@ -37,6 +37,10 @@ type projectionStatus struct {
 	Discarded  int     `json:"discarded,omitempty"`
 	Stalled    string  `json:"stalled,omitempty"`
 	Failed     string  `json:"failed,omitempty"` // why the last rebuild failed
+	Previous   *struct {
+		Version    int    `json:"version"`
+		Checkpoint string `json:"checkpoint"`
+	} `json:"previous,omitempty"` // what can serve again
 	Rebuilding *struct {
 		Share     float64 `json:"share"`
 		Remaining float64 `json:"remaining_seconds"`
@@ -160,10 +164,34 @@ is asked to do so, as the administrator; with --data it is done here, on a stopp
 	return c
 }
 
+func newProjectionRevert(env lookup, io streams) *cobra.Command {
+	var o connection
+	var form output
+	c := &cobra.Command{
+		Use:   "revert NAME",
+		Short: "Let the build of a projection that served before serve again",
+		Long: `Let the build of a projection that served before the present one serve again, once it has what came since. The present one
+is kept in its place: the same command again undoes it. The server is asked as the administrator, and that is on the record.
+"projection list --json" names what is kept, as "previous".`,
+		Example: "  strandline projection rebuild series" + asRoot + " && strandline projection revert series" + asRoot,
+		Args:    oneProjection, ValidArgsFunction: projectionNames,
+		RunE: func(c *cobra.Command, args []string) error {
+			done, err := changeOnline(c.Context(), &o, env, args[0], "revert", io)
+			if err != nil {
+				return err
+			}
+			return form.printProjection(done, args[0]+" is served by the build before", io.out)
+		},
+	}
+	o.flags(c)
+	form.flags(c)
+	return c
+}
+
 // rebuild rebuilds a projection, of a stopped server or by asking the running one, and returns how it is then.
 func rebuild(ctx context.Context, o *connection, env lookup, data, name string, io streams) (projectionStatus, error) {
 	if data == "" {
-		return rebuildOnline(ctx, o, env, name, io)
+		return changeOnline(ctx, o, env, name, "rebuild", io)
 	}
 	if err := rebuildOffline(ctx, data, name, io); err != nil {
 		return projectionStatus{}, err

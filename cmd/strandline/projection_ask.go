@@ -28,31 +28,31 @@ func projectionNames(_ *cobra.Command, args []string, _ string) ([]cobra.Complet
 	return []cobra.Completion{"audit", "directory", "documents", "series"}, cobra.ShellCompDirectiveNoFileComp
 }
 
-// rebuildOnline asks a running server, and watches until it is done.
-func rebuildOnline(ctx context.Context, o *connection, env lookup, name string, io streams) (projectionStatus, error) {
+// changeOnline has a running server rebuild a projection, or revert it, and watches until it is done.
+func changeOnline(ctx context.Context, o *connection, env lookup, name, word string, io streams) (projectionStatus, error) {
 	c, err := o.open(env)
 	if err != nil {
 		return projectionStatus{}, err
 	}
-	if err := c.ask(ctx, http.MethodPost, projectionPath(name, "rebuild"), nil, nil); err != nil {
+	if err := c.ask(ctx, http.MethodPost, projectionPath(name, word), nil, nil); err != nil {
 		return projectionStatus{}, err
 	}
-	return c.watchRebuild(ctx, name, io)
+	return c.watch(ctx, name, word, io)
 }
 
-// watchRebuild shows how far a rebuild is, until it is done, and returns how the projection is then, or has failed.
-func (c *client) watchRebuild(ctx context.Context, name string, io streams) (projectionStatus, error) {
-	watch := newProgress(io.err, "rebuild "+name)
+// watch shows how far a rebuild or a way back is, until it is done, and returns how the projection is then, or has failed.
+func (c *client) watch(ctx context.Context, name, word string, io streams) (projectionStatus, error) {
+	watch := newProgress(io.err, word+" "+name)
 	defer watch.stop()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		status, err := c.projection(ctx, name)
 		switch {
 		case ctx.Err() != nil:
-			return status, exitWith(exitInterrupted, errors.New("interrupted: the server goes on rebuilding; see 'strandline projection list'"))
+			return status, exitWith(exitInterrupted, errors.New("interrupted: the server goes on with it; see 'strandline projection list'"))
 		case err != nil:
 			return status, err
 		case status.Rebuilding == nil && status.Failed != "":
-			return status, fmt.Errorf("the rebuild of %s failed, and what there was goes on serving: %s", name, visible(status.Failed))
+			return status, fmt.Errorf("the %s of %s failed, and what there was goes on serving: %s", word, name, visible(status.Failed))
 		case status.Rebuilding == nil:
 			watch.done()
 			return status, nil
@@ -193,7 +193,7 @@ func newMending(env lookup, io streams, m mending, c *cobra.Command) *cobra.Comm
 		if err := client.ask(c.Context(), http.MethodPost, projectionPath(args[0], m.word)+"?"+q.Encode(), nil, nil); err != nil {
 			return err
 		}
-		p, err := client.watchRebuild(c.Context(), args[0], io)
+		p, err := client.watch(c.Context(), args[0], "rebuild", io)
 		if err != nil {
 			return err
 		}

@@ -74,7 +74,7 @@ func (b *rebuilder) Status(ctx context.Context) ([]api.Projection, error) {
 	for _, s := range all {
 		p := api.Projection{
 			Name: s.Name, Version: s.Version, Checkpoint: s.Checkpoint, LagEvents: s.Behind,
-			LagSeconds: s.Lag.Seconds(), Parked: s.Parked, Stalled: s.Stalled,
+			LagSeconds: s.Lag.Seconds(), Parked: s.Parked, Stalled: s.Stalled, Previous: (*api.Previous)(s.Previous),
 		}
 		if err := b.complete(ctx, &p); err != nil {
 			return nil, err
@@ -152,7 +152,24 @@ func (s *storage) named(ctx context.Context, at domain.Position) (stream, typ st
 }
 
 // Rebuild implements api.Projections.
-func (b *rebuilder) Rebuild(name string) error {
+func (b *rebuilder) Rebuild(name string) error { return b.change(name, b.rebuild, true) }
+
+// Revert implements api.Projections.
+func (b *rebuilder) Revert(name string) error { return b.change(name, b.revert, false) }
+
+// upgrade has the projections built of which a former version serves.
+func (b *rebuilder) upgrade() {
+	for _, name := range b.node.runner.Outdated() {
+		b.log.Info("a projection has a new version: it is built while the former one serves", "projection", name)
+		_ = b.Rebuild(name) // nobody else can have begun that
+	}
+}
+
+// A replacing lets another build of a projection serve.
+type replacing func(ctx context.Context, name string, of *rebuilding) error
+
+// change begins to replace what serves. Where that is under way already, it is rebuilt once more, if that is the same.
+func (b *rebuilder) change(name string, replace replacing, again bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	of := b.of[name]
@@ -160,18 +177,18 @@ func (b *rebuilder) Rebuild(name string) error {
 	case of == nil:
 		return fmt.Errorf("%w: there is no such projection", domain.ErrNotFound)
 	case of.progress != nil:
-		of.again = true
-		return fmt.Errorf("%w: %s is being rebuilt already; it will be once more", domain.ErrRejected, name)
+		of.again = of.again || again
+		return fmt.Errorf("%w: %s is being rebuilt already", domain.ErrRejected, name)
 	}
 	of.progress, of.failed = &api.Progress{}, ""
-	b.begin(func(ctx context.Context) { b.run(ctx, name, of) })
+	b.begin(func(ctx context.Context) { b.run(ctx, name, of, replace) })
 	return nil
 }
 
-// run makes a projection again, and once more as long as something has been decided meanwhile.
-func (b *rebuilder) run(ctx context.Context, name string, of *rebuilding) {
-	for more := true; more; {
-		err := b.rebuild(ctx, name, of)
+// run replaces what serves, and rebuilds it as long as something has been decided meanwhile.
+func (b *rebuilder) run(ctx context.Context, name string, of *rebuilding, replace replacing) {
+	for more := true; more; replace = b.rebuild {
+		err := replace(ctx, name, of)
 		b.mu.Lock()
 		if of.failed = ""; err != nil && ctx.Err() == nil {
 			b.log.Error("a projection could not be rebuilt", "projection", name, "error", err)
@@ -190,9 +207,17 @@ func (b *rebuilder) rebuild(ctx context.Context, name string, of *rebuilding) er
 	if err != nil {
 		return err
 	}
-	return b.node.runner.RebuildWithout(ctx, name, decided.LeftOut(), func(p projections.Progress) {
+	return b.node.runner.RebuildWithout(ctx, name, decided.LeftOut(), b.progress(of))
+}
+
+func (b *rebuilder) revert(ctx context.Context, name string, of *rebuilding) error {
+	return b.node.runner.Back(ctx, name, b.progress(of))
+}
+
+func (b *rebuilder) progress(of *rebuilding) func(projections.Progress) {
+	return func(p projections.Progress) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		of.progress = &api.Progress{Checkpoint: p.At, Share: p.Share, Remaining: p.Remaining.Seconds()}
-	})
+	}
 }

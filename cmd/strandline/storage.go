@@ -209,7 +209,8 @@ func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		db, err := readmodels.Open(dir, table.projection.Schema, generation, readmodels.LeavingOut(out), readmodels.WithLogger(log))
+		db, err := readmodels.Open(dir, table.projection.Schema, generation, readmodels.LeavingOut(out), readmodels.WithLogger(log),
+			readmodels.Former(table.projection.FormerVersions()...))
 		if err != nil {
 			return err
 		}

@@ -83,6 +83,7 @@ var (
 	sampleParked    = projection.Parked{Projection: "series", Positions: []domain.Position{{Commit: 31, Prepare: 31}}}
 	sampleDiscarded = projection.Discarded{Projection: "series", Positions: []domain.Position{{Commit: 31, Prepare: 31}, {Commit: 4096, Prepare: 4090}}}
 	sampleRebuilt   = projection.Rebuilt{Projection: "series"}
+	sampleReverted  = projection.Reverted{Projection: "series"}
 	sampleRetried   = projection.Retried(sampleDiscarded)
 
 	sampleRecorded = observation.Recorded{

@@ -84,6 +84,8 @@ func words(r domain.Recorded) []string {
 		return projectionWords(e.Projection, e.Positions)
 	case projection.Rebuilt:
 		return projectionWords(e.Projection, nil)
+	case projection.Reverted:
+		return projectionWords(e.Projection, nil)
 	case projection.Retried:
 		return projectionWords(e.Projection, e.Positions)
 	}

@@ -53,6 +53,7 @@ func TestSentencesOfSamples(t *testing.T) {
 		"plan.done":             "root finished plan 018f4e5a-7b3",
 		"projection.parked":     "root set event 1f aside from projection series",
 		"projection.discarded":  "root discarded 2 events from projection series",
+		"projection.reverted":   "root had projection series served from the build before",
 		"projection.rebuilt":    "root had projection series built again",
 		"projection.retried":    "root had 2 events tried again by projection series",
 	}

@@ -56,6 +56,7 @@ var types = byName(slices.Concat(registryTypes(), []Type{
 	asJSON(sampleParked, "{actor} set {positions} aside from projection {projection}"),
 	asJSON(sampleDiscarded, "{actor} discarded {positions} from projection {projection}"),
 	asJSON(sampleRebuilt, "{actor} had projection {projection} built again"),
+	asJSON(sampleReverted, "{actor} had projection {projection} served from the build before"),
 	asJSON(sampleRetried, "{actor} had {positions} tried again by projection {projection}"),
 }))
 

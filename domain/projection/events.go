@@ -29,24 +29,35 @@ type Rebuilt struct {
 	Projection string `json:"projection"`
 }
 
+// Reverted says that the build of a projection that served before the present one was to serve again, once it had what came
+// since. Type "projection.reverted".
+type Reverted struct {
+	Projection string `json:"projection"`
+}
+
+func (Reverted) EventType() string  { return "projection.reverted" }
 func (Rebuilt) EventType() string   { return "projection.rebuilt" }
 func (Parked) EventType() string    { return "projection.parked" }
 func (Discarded) EventType() string { return "projection.discarded" }
 func (Retried) EventType() string   { return "projection.retried" }
 
-// Park sets events aside, Discard leaves them out for good, Retry applies them again, Rebuild applies all again. Whether there are such events the
-// caller has found out; a projection is named by this program and never by a client.
+// Park sets events aside, Discard leaves them out for good, Retry applies them again, Rebuild applies all again, and
+// Revert goes back to the build before. Whether there are such events, or such a build, the caller has found out; a projection
+// is named by this program and never by a client.
 type (
 	Park    Parked
 	Discard Discarded
 	Retry   Retried
 	Rebuild Rebuilt
+	Revert  Reverted
 )
 
 func (c Park) Stream() string       { return Stream(c.Projection) }
 func (c Discard) Stream() string    { return Stream(c.Projection) }
 func (c Retry) Stream() string      { return Stream(c.Projection) }
 func (c Rebuild) Stream() string    { return Stream(c.Projection) }
+func (c Revert) Stream() string     { return Stream(c.Projection) }
+func (Revert) CommandName() string  { return "projection.revert" }
 func (Rebuild) CommandName() string { return "projection.rebuild" }
 func (Park) CommandName() string    { return "projection.park" }
 func (Discard) CommandName() string { return "projection.discard" }

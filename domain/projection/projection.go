@@ -79,7 +79,9 @@ func Decide(s State, c domain.Command) ([]domain.Event, error) {
 	case Retry:
 		return retry(c)
 	case Rebuild:
-		return rebuild(c)
+		return again(c.Projection, Rebuilt(c))
+	case Revert:
+		return again(c.Projection, Reverted(c))
 	}
 	return nil, fmt.Errorf("%w: a projection cannot %T", domain.ErrInvalid, c)
 }
@@ -115,12 +117,12 @@ func retry(c Retry) ([]domain.Event, error) {
 	return []domain.Event{Retried(c)}, nil
 }
 
-// rebuild is something done too.
-func rebuild(c Rebuild) ([]domain.Event, error) {
-	if c.Projection == "" {
+// again is what happens each time it is asked for, too.
+func again(projection string, done domain.Event) ([]domain.Event, error) {
+	if projection == "" {
 		return nil, fmt.Errorf("%w: name a projection", domain.ErrInvalid)
 	}
-	return []domain.Event{Rebuilt(c)}, nil
+	return []domain.Event{done}, nil
 }
 
 func check(projection string, positions []domain.Position) error {

@@ -57,6 +57,8 @@ func TestDecide(t *testing.T) {
 		{"retries once more", []domain.Event{retried}, projection.Retry(retried), []domain.Event{retried}, nil},
 		{"rebuilds", nil, projection.Rebuild{Projection: name}, []domain.Event{projection.Rebuilt{Projection: name}}, nil},
 		{"rebuilds once more", []domain.Event{projection.Rebuilt{Projection: name}}, projection.Rebuild{Projection: name}, []domain.Event{projection.Rebuilt{Projection: name}}, nil},
+		{"goes back, and forth", []domain.Event{projection.Reverted{Projection: name}}, projection.Revert{Projection: name}, []domain.Event{projection.Reverted{Projection: name}}, nil},
+		{"takes nobody back", nil, projection.Revert{}, nil, domain.ErrInvalid},
 		{"rebuilds nobody", nil, projection.Rebuild{}, nil, domain.ErrInvalid},
 		{"retries the beginning", nil, projection.Retry{Projection: name, Positions: positions(0)}, nil, domain.ErrInvalid},
 		{"retries very many", nil, projection.Retry{Projection: name, Positions: make([]domain.Position, projection.MaxPositions+1)}, nil, domain.ErrInvalid},

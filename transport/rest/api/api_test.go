@@ -46,6 +46,8 @@ type world struct {
 	shut      bool   // anna may open nothing any more
 	decoding  func() // called before each decoding, unless it is nil
 	rebuilt   []string
+	reverted  int
+	previous  *api.Previous
 	parked    []api.Parked
 	done      []domain.Command
 	recorded  []domain.Event
@@ -155,7 +157,7 @@ func (w *world) Wait(context.Context, domain.Position) error { return nil }
 func (w *world) Hash(string, string) [32]byte                { return [32]byte{} }
 
 func (w *world) Status(context.Context) ([]api.Projection, error) {
-	return []api.Projection{{Name: "series", Version: 2, Checkpoint: domain.Position{Commit: 7, Prepare: 7}, LagEvents: 3}}, nil
+	return []api.Projection{{Name: "series", Version: 2, Checkpoint: domain.Position{Commit: 7, Prepare: 7}, LagEvents: 3, Previous: w.previous}}, nil
 }
 
 func (w *world) Parked(_ context.Context, name string) ([]api.Parked, error) {
@@ -168,6 +170,11 @@ func (w *world) Parked(_ context.Context, name string) ([]api.Parked, error) {
 func (w *world) Do(_ context.Context, _ commands.Permit, _ commands.Meta, cmd domain.Command) (commands.Receipt, error) {
 	w.done = append(w.done, cmd)
 	return commands.Receipt{Changed: true, Position: domain.Position{Commit: 9, Prepare: 9}}, nil
+}
+
+func (w *world) Revert(name string) error {
+	w.reverted++
+	return w.Rebuild(name)
 }
 
 func (w *world) Rebuild(name string) error {

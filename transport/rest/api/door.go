@@ -60,6 +60,9 @@ type Projections interface {
 	// An unknown name is domain.ErrNotFound. One that is being rebuilt already is domain.ErrRejected, and is rebuilt once
 	// more afterwards.
 	Rebuild(name string) error
+	// Revert begins to bring the build that served before up to date, to let it serve again. The errors are those of
+	// Rebuild; a projection that is being rebuilt already is not reverted.
+	Revert(name string) error
 }
 
 // Parts are what a Door is made of.

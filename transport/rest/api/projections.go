@@ -35,6 +35,9 @@ func projectionRoutes() []route {
 			summary: "The events that a projection does not hold, and why", answer: parkedList{}, lines: Parked{},
 		}},
 		command("rebuild", "Make a projection again from the start, beside the one that serves", soon[1:], nil, (*call).rebuild),
+		command("revert", "Let the build that served before the present one serve again",
+			"It is brought up to date first, and the present one is kept in its place: the same again undoes it. A build is kept if it is of the same events."+soon,
+			nil, (*call).revert),
 		command("retry", "Try parked events again",
 			"The projection is made again beside the one that serves, so that each event is applied in its place."+soon, []parameter{parked}, (*call).retry),
 		command("discard", "Leave parked events out for good",
@@ -61,7 +64,14 @@ type Projection struct {
 	Stalled    string          `json:"stalled,omitempty"` // why it does not go on, empty if it does
 	Discarded  int             `json:"discarded,omitempty" about:"events left out for good"`
 	Failed     string          `json:"failed,omitempty" about:"why the last rebuild of this process failed"`
+	Previous   *Previous       `json:"previous,omitempty" about:"the build that served before and can serve again, if one is kept"`
 	Rebuilding *Progress       `json:"rebuilding,omitempty"` // while it is being made again
+}
+
+// Previous is a build that served before.
+type Previous struct {
+	Version    int             `json:"version"`
+	Checkpoint domain.Position `json:"checkpoint"`
 }
 
 // Progress is how far a rebuild is.
@@ -118,13 +128,35 @@ func (c *call) parked() (rest.Answer, error) {
 
 func (c *call) rebuild() (rest.Answer, error) {
 	return c.decide(func(name string) (domain.Command, error) {
-		list, err := c.Projections.Status(c.Context())
-		i := slices.IndexFunc(list, func(p Projection) bool { return p.Name == name })
-		if err == nil && i >= 0 && list[i].Rebuilding != nil {
-			err = fmt.Errorf("%w: it is being rebuilt already", domain.ErrRejected)
-		}
+		_, err := c.atRest(name)
 		return projection.Rebuild{Projection: name}, err
 	})
+}
+
+func (c *call) revert() (rest.Answer, error) {
+	return c.decide(func(name string) (domain.Command, error) {
+		p, err := c.atRest(name)
+		if err == nil && p.Previous == nil {
+			err = fmt.Errorf("%w: no build is kept that served before the present one", domain.ErrRejected)
+		}
+		return projection.Revert{Projection: name}, err
+	})
+}
+
+// atRest is the projection of a name, unless it is being rebuilt.
+func (c *call) atRest(name string) (Projection, error) {
+	list, err := c.Projections.Status(c.Context())
+	if err != nil {
+		return Projection{}, err
+	}
+	i := slices.IndexFunc(list, func(p Projection) bool { return p.Name == name })
+	if i < 0 {
+		return Projection{}, fmt.Errorf("%w: there is no such projection", domain.ErrNotFound)
+	}
+	if list[i].Rebuilding != nil {
+		return Projection{}, fmt.Errorf("%w: it is being rebuilt already", domain.ErrRejected)
+	}
+	return list[i], nil
 }
 
 func (c *call) retry() (rest.Answer, error) {
@@ -185,8 +217,12 @@ func (c *call) decide(command func(name string) (domain.Command, error)) (rest.A
 		return rest.Answer{}, err
 	}
 	if receipt.Changed {
+		begin := c.Projections.Rebuild
+		if _, ok := cmd.(projection.Revert); ok {
+			begin = c.Projections.Revert
+		}
 		// Where it is being rebuilt already, it will be once more.
-		if err := c.Projections.Rebuild(name); err != nil && !errors.Is(err, domain.ErrRejected) {
+		if err := begin(name); err != nil && !errors.Is(err, domain.ErrRejected) {
 			return rest.Answer{}, err
 		}
 	}

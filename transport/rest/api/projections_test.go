@@ -62,6 +62,28 @@ func TestDecisionsAboutProjections(t *testing.T) {
 	}
 }
 
+// TestRevert goes back to a build that is kept, and says so where none is.
+func TestRevert(t *testing.T) {
+	w := newWorld(t)
+	if status, body := w.ask(t, "POST", "/projections/series/revert", "root"); status != 409 || len(w.done) > 0 {
+		t.Errorf("without a build before: %d %s, commands %v", status, body, w.done)
+	}
+	w.previous = &api.Previous{Version: 1, Checkpoint: pos(5)}
+	if status, _ := w.ask(t, "POST", "/projections/series/revert", "anna"); status != 403 {
+		t.Errorf("by anna: %d", status)
+	}
+	if status, _ := w.ask(t, "POST", "/projections/none/revert", "root"); status != 404 {
+		t.Errorf("of an unknown projection: %d", status)
+	}
+	status, body := w.ask(t, "POST", "/projections/series/revert", "root")
+	if want := []domain.Command{projection.Revert{Projection: "series"}}; status != 202 || !reflect.DeepEqual(w.done, want) || w.reverted != 1 {
+		t.Errorf("%d %s, commands %+v, reverted %d times", status, body, w.done, w.reverted)
+	}
+	if _, body := w.ask(t, "GET", "/projections", "root"); !strings.Contains(body, `"previous":{"version":1,"checkpoint":"5"}`) {
+		t.Errorf("the list does not name what is kept: %s", body)
+	}
+}
+
 // TestNothingParked has nothing to decide, and says so without a command.
 func TestNothingParked(t *testing.T) {
 	w := newWorld(t)

@@ -42,7 +42,8 @@ func Compact(dst, src []byte) ([]byte, error) {
 	if s.at < len(s.src) {
 		return nil, s.fail("there is more after the value")
 	}
-	return append(s.dst, s.src[s.kept:]...), nil
+	s.keep(len(s.src))
+	return s.dst, nil
 }
 
 // scanner passes over a text once, checks it, and copies what lies between spaces.
@@ -72,11 +73,27 @@ func (s *scanner) space() {
 }
 
 func (s *scanner) leaveOutSpace() {
-	s.dst = append(s.dst, s.src[s.kept:s.at]...)
+	s.keep(s.at)
 	for s.at < len(s.src) && isSpace(s.src[s.at]) {
 		s.at++
 	}
 	s.kept = s.at
+}
+
+// roomFirst is what is set aside for a text of any length, if it is that long.
+const roomFirst = 64 << 10
+
+// keep copies what lies before end and has not been copied. Dst doubles, but never beyond what can still come: a long text
+// that is little but space takes no more memory than is left of it.
+func (s *scanner) keep(end int) {
+	part := s.src[s.kept:end]
+	if need := len(s.dst) + len(part); need > cap(s.dst) {
+		grown := make([]byte, len(s.dst), min(max(need, 2*cap(s.dst), roomFirst), len(s.dst)+len(s.src)-s.kept))
+		copy(grown, s.dst)
+		s.dst = grown
+	}
+	s.dst = append(s.dst, part...)
+	s.kept = end
 }
 
 func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\n' || b == '\r' }

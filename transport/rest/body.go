@@ -32,7 +32,8 @@ type reader struct {
 	small *budget       // for bodies up to smallBody
 	large *budget       // for others
 	heavy *budget       // bodies from heavyBody on that are worked on at once
-	pool  sync.Pool     // of *[]byte
+	pool  sync.Pool     // of *[]byte, for small bodies
+	spare spare         // for others
 }
 
 // held is a body in memory. Release it once nothing points into it.
@@ -48,12 +49,14 @@ func (h *held) release() {
 	if h.from == nil {
 		return
 	}
+	if cap(*h.buffer) <= smallBody {
+		h.from.pool.Put(h.buffer)
+	} else {
+		h.from.spare.put(*h.buffer)
+	}
 	h.from.small.put(h.small)
 	h.from.large.put(h.large)
 	h.from.heavy.put(h.heavy)
-	if cap(*h.buffer) <= smallBody {
-		h.from.pool.Put(h.buffer)
-	}
 	*h = held{}
 }
 
@@ -95,10 +98,10 @@ func (b *reader) borrow() *[]byte {
 // fill reads until the end of the body, the limit, or the first error; grown is told of sizes that have been reached.
 func (b *reader) fill(ctx context.Context, r *http.Request, h *held, grown func(int64)) ([]byte, error) {
 	buffer, told := (*h.buffer)[:0], int64(firstRead)
+	if err := b.claim(ctx, h, int64(cap(buffer)), r.ContentLength); err != nil {
+		return nil, err
+	}
 	for {
-		if err := b.claim(ctx, h, int64(cap(buffer)), r.ContentLength); err != nil {
-			return nil, err
-		}
 		n, err := r.Body.Read(buffer[len(buffer):min(cap(buffer), len(buffer)+mostRead)])
 		buffer = buffer[:len(buffer)+n]
 		*h.buffer = buffer
@@ -114,7 +117,12 @@ func (b *reader) fill(ctx context.Context, r *http.Request, h *held, grown func(
 		case err != nil:
 			return nil, readError(err)
 		case len(buffer) == cap(buffer):
-			buffer = b.larger(buffer, r.ContentLength)
+			size := b.larger(buffer, r.ContentLength)
+			if err := b.claim(ctx, h, size, r.ContentLength); err != nil {
+				return nil, err
+			}
+			buffer = b.grow(buffer, size)
+			*h.buffer = buffer
 		}
 	}
 }
@@ -144,15 +152,25 @@ func (b *reader) claim(ctx context.Context, h *held, size, announced int64) erro
 	return nil
 }
 
-// larger makes room: for what the client has announced where its beginning is there, else for twice as much, so that an
-// announcement alone claims no memory.
-func (b *reader) larger(buffer []byte, announced int64) []byte {
+// larger is the size of the next buffer: what the client has announced where its beginning is there, else twice as much,
+// so that an announcement alone claims no memory.
+func (b *reader) larger(buffer []byte, announced int64) int64 {
 	size := min(2*int64(cap(buffer)), b.limit+1)
 	if announced > int64(len(buffer)) && (announced < size || size > smallBody) {
 		size = announced + 1 // one more, so that the end is seen without growing again
 	}
-	grown := make([]byte, len(buffer), max(size, int64(len(buffer))+1))
-	copy(grown, buffer)
+	return max(size, int64(len(buffer))+1)
+}
+
+// grow moves what has been read into a buffer of a size that has been claimed.
+func (b *reader) grow(buffer []byte, size int64) []byte {
+	if size <= smallBody {
+		return append(make([]byte, 0, size), buffer...)
+	}
+	grown := append(b.spare.take(size), buffer...)
+	if cap(buffer) > smallBody {
+		b.spare.put(buffer)
+	}
 	return grown
 }
 

@@ -137,6 +137,7 @@ func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, o
 	p.inFlight = max(p.inFlight, 2*p.bodies.limit)
 	p.bodies.small = newBudget(max(p.inFlight/4, smallBody), p.queue)
 	p.bodies.large = newBudget(max(p.inFlight-p.inFlight/4, p.bodies.limit+1, keptBuffer), p.queue)
+	p.bodies.spare.most = p.bodies.large.total
 	p.bodies.heavy = newBudget(heavyAtOnce(), p.queue)
 	p.leaving = newBudget(p.inFlight/2, p.queue)
 	p.floods = newFloods(recorder, p.clock, p.log, p.burst, p.total)

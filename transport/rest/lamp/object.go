@@ -16,7 +16,7 @@ func (c *call) json() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rawjson.Compact(make([]byte, 0, len(body)), body)
+	return rawjson.Compact(nil, body)
 }
 
 // answer is a body built in the call's buffer.

@@ -82,7 +82,7 @@ func (c *Codec) joinParts(ctx context.Context, s *scratch, r *domain.Record, end
 	if closed.Type != r.Type || closed.Parts < 1 || closed.Parts > maxParts || uint64(closed.Parts) > r.Revision {
 		return nil, errParts
 	}
-	var data []byte
+	data := make([]byte, 0, closed.Parts*partSize)
 	read := 0
 	for part, err := range streams.ReadStream(ctx, r.Stream, r.Revision-uint64(closed.Parts), closed.Parts) {
 		if err != nil {

@@ -34,6 +34,7 @@ type reader struct {
 	heavy *budget       // bodies from heavyBody on that are worked on at once
 	pool  sync.Pool     // of *[]byte, for small bodies
 	spare spare         // for others
+	pace  *pace         // of others
 }
 
 // held is a body in memory. Release it once nothing points into it.
@@ -105,6 +106,9 @@ func (b *reader) fill(ctx context.Context, r *http.Request, h *held, grown func(
 		n, err := r.Body.Read(buffer[len(buffer):min(cap(buffer), len(buffer)+mostRead)])
 		buffer = buffer[:len(buffer)+n]
 		*h.buffer = buffer
+		if h.large > 0 {
+			b.pace.keep(ctx, n)
+		}
 		if size := int64(len(buffer)); size >= 2*told {
 			grown(size)
 			told = size

@@ -3,6 +3,7 @@ package rest
 import (
 	"container/list"
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -13,8 +14,9 @@ type budget struct {
 	mu      sync.Mutex
 	free    int64
 	total   int64
-	patient time.Duration // how long to wait in turn
+	patient time.Duration // how long to wait in turn, at most; at least half of it
 	queue   list.List     // of *claim, the oldest in front
+	queued  uint64        // claims that have ever waited
 }
 
 type claim struct {
@@ -39,12 +41,21 @@ func (b *budget) take(ctx context.Context, bytes int64) error {
 	}
 	c := &claim{bytes, make(chan struct{})}
 	place := b.queue.PushBack(c)
+	patience := b.patience()
 	b.mu.Unlock()
-	return b.wait(ctx, place, c)
+	return b.wait(ctx, place, c, patience)
 }
 
-func (b *budget) wait(ctx context.Context, place *list.Element, c *claim) error {
-	timer := time.NewTimer(b.patient)
+// patience is another one for each claim: those who came all at once do not go, and come back, all at once too. The
+// fractions of the multiples of the golden section lie evenly between 0 and 1, in whatever stretch of them.
+func (b *budget) patience() time.Duration {
+	b.queued++
+	_, part := math.Modf(float64(b.queued) * math.Phi)
+	return time.Duration(float64(b.patient) * (1 + part) / 2)
+}
+
+func (b *budget) wait(ctx context.Context, place *list.Element, c *claim, patience time.Duration) error {
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-c.granted:

@@ -92,8 +92,8 @@ type Option func(*Pipeline)
 func WithBodyLimit(bytes int64) Option { return func(p *Pipeline) { p.bodies.limit = bytes } }
 
 // WithInFlight bounds the bodies of all requests in memory together, a quarter of it for small ones, and how long a
-// request queues for room before it is turned away. The default is 128 MiB and 2 s. Half as much again is for large
-// answers that clients have not taken yet.
+// request queues for room before it is turned away: at least half of that. The default is 128 MiB and 5 s. Half as much
+// again is for large answers that clients have not taken yet.
 func WithInFlight(bytes int64, queue time.Duration) Option {
 	return func(p *Pipeline) { p.inFlight, p.queue = bytes, queue }
 }
@@ -126,7 +126,7 @@ func WithLogger(l *slog.Logger) Option { return func(p *Pipeline) { p.log = l } 
 func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, options ...Option) *Pipeline {
 	p := &Pipeline{
 		recorder: recorder, store: store, directory: directory, keys: keys,
-		log: slog.Default(), patience: 2 * time.Second, inFlight: 128 << 20, queue: 2 * time.Second, observer: nobody{},
+		log: slog.Default(), patience: 2 * time.Second, inFlight: 128 << 20, queue: 5 * time.Second, observer: nobody{},
 		bodies: reader{limit: 50_000_000, least: 32 << 10, grace: 10 * time.Second},
 		known:  func(string) (string, bool) { return "", false },
 		clock:  time.Now, burst: 50, total: 500,
@@ -138,6 +138,7 @@ func NewPipeline(recorder Recorder, store Head, directory Waiter, keys Hasher, o
 	p.bodies.small = newBudget(max(p.inFlight/4, smallBody), p.queue)
 	p.bodies.large = newBudget(max(p.inFlight-p.inFlight/4, p.bodies.limit+1, keptBuffer), p.queue)
 	p.bodies.spare.most = p.bodies.large.total
+	p.bodies.pace = newPace(p.bodies.limit)
 	p.bodies.heavy = newBudget(heavyAtOnce(), p.queue)
 	p.leaving = newBudget(p.inFlight/2, p.queue)
 	p.floods = newFloods(recorder, p.clock, p.log, p.burst, p.total)
@@ -165,6 +166,9 @@ func (p *Pipeline) serve(c *Call, d Dialect) {
 	defer func() { p.leaving.put(c.leaving) }()
 	seen := Seen{Request: c.Meta.Request, Dialect: d.Name(), Method: method(c.request.Method), Status: http.StatusInternalServerError}
 	came := time.Now()
+	if size := c.request.ContentLength; size >= 0 && size <= smallBody {
+		p.bodies.pace.somebody(came)
+	}
 	p.observer.Came()
 	defer func() { p.observer.Left(seen) }()
 	answered := p.begin(c, came, seen)

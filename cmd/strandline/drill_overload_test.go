@@ -31,18 +31,19 @@ const (
 // everything is as before. The long form holds their latency to twice what it was.
 func TestDrillOverload(t *testing.T) {
 	s := startNode(t, t.TempDir())
-	made := newStudy(t, s, 2)
+	made := newStudy(t, s, 3)
 	s.as(t, root, "POST", "/participant/"+made.participants[1]+"/sensor_event", // which slow readers ask for
 		fmt.Sprintf(`{"timestamp":1,"sensor":"lamp.large","data":%q}`, strings.Repeat("x", 1<<20)))
 	h := &healthy{server: s, path: "/participant/" + made.participants[0] + "/sensor_event"}
 	h.watch(t, time.Second) // so that nothing is for the first time
 	for name, lean := range map[string]func(*attackers){
 		"slow clients": func(a *attackers) { a.slowly(made.participants[1], pick(300, 2000)) },
-		"large bodies": func(a *attackers) { a.largely(made.participants[1], pick(40, 200), pick(8_000_000, 49_000_000)) },
+		"large bodies": func(a *attackers) { a.largely(made.participants[2], pick(40, 200), pick(8_000_000, 49_000_000)) },
 		"connections":  func(a *attackers) { a.manyConnections(pick(3000, 10_000)) },
 	} {
 		t.Run(name, func(t *testing.T) { h.bears(t, lean) })
 	}
+	t.Run("bodies thrown away", func(t *testing.T) { h.shares(t, pick(40, 200), pick(8_000_000, 49_000_000)) })
 }
 
 // healthy are two clients that ask at an easy pace.
@@ -135,17 +136,74 @@ func (h *healthy) bears(t *testing.T, lean func(*attackers)) {
 	}
 }
 
+// shares prints what the same large bodies do to healthy clients when they go to another process, which throws them away
+// as fast as they come: what the machine and those who send take by themselves.
+func (h *healthy) shares(t *testing.T, clients, size int) {
+	url, end := throwAway(t)
+	defer end()
+	span := time.Duration(pick(1, 15)) * time.Second
+	before := h.watch(t, span)
+	a := &attackers{server: &server{url: url}, stop: make(chan struct{})}
+	a.largely("nobody", clients, size)
+	during := h.watch(t, span)
+	close(a.stop)
+	a.group.Wait()
+	t.Logf("%s; p99 of healthy requests kept/fresh: %s/%s before, %s/%s during", a.tally(),
+		at99(before.kept), at99(before.fresh), at99(during.kept), at99(during.fresh))
+}
+
+// throwAway starts a process that throws away what it is sent; end ends it.
+func throwAway(t *testing.T) (url string, end func()) {
+	t.Helper()
+	other := exec.Command(os.Args[0], "-test.run", "^TestLargeBodiesThrownAway$", "-test.v")
+	other.Env = append(os.Environ(), "STRANDLINE_THROW_AWAY=1")
+	other.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end = func() {
+		_ = other.Process.Kill() // it has nothing to say
+		_ = other.Wait()
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if _, url, ok := strings.Cut(lines.Text(), "throws away at "); ok {
+			return url, end
+		}
+	}
+	end()
+	t.Fatal("the process that throws bodies away does not say where it listens")
+	return "", nil
+}
+
+// TestLargeBodiesThrownAway is no test: it is that process.
+func TestLargeBodiesThrownAway(t *testing.T) {
+	if os.Getenv("STRANDLINE_THROW_AWAY") == "" {
+		t.Skip("run by TestDrillOverload")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("throws away at http://" + l.Addr().String())
+	t.Fatal(http.Serve(l, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })))
+}
+
 // attackers lean on a server until they are told to stop.
 type attackers struct {
 	*server
 	stop  chan struct{}
 	group sync.WaitGroup
 
-	open, sent, answered, cut atomic.Int64
+	open, sent, answered, taken, cut atomic.Int64
 }
 
 func (a *attackers) tally() string {
-	return fmt.Sprintf("%d connections opened, %d MB sent, %d answered, %d cut off", a.open.Load(), a.sent.Load()/1e6, a.answered.Load(), a.cut.Load())
+	return fmt.Sprintf("%d connections opened, %d MB sent, %d answered, %d of them with 200, %d cut off",
+		a.open.Load(), a.sent.Load()/1e6, a.answered.Load(), a.taken.Load(), a.cut.Load())
 }
 
 // each runs work on as many connections, some at a time of which begin, and waits until all have begun.
@@ -219,14 +277,21 @@ func (a *attackers) slowly(participant string, clients int) {
 	})
 }
 
-// send has clients that send large bodies as fast as they can, one after the other.
+// send has clients that send large bodies as fast as they can, one after the other: half of them events, and half of them
+// nothing but space, which is refused.
 func (a *attackers) send(participant string, clients, size int) {
 	head := fmt.Sprintf("POST /participant/%s/sensor_event HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n", participant, root, size)
-	part := []byte(strings.Repeat(" ", 1<<20))
-	a.each(clients, func(_ int, c net.Conn, begun func()) {
+	event := large{head + `{"timestamp":1,"sensor":"lamp.large","data":"`, bytes.Repeat([]byte("x"), 1<<20), `"}`, size}
+	space := large{head, bytes.Repeat([]byte(" "), 1<<20), "", size}
+	a.each(clients, func(n int, c net.Conn, begun func()) {
 		begun()
+		body := event
+		if n%2 == 1 {
+			body = space
+		}
+		body.size -= len(body.begin) - len(head) + len(body.end)
 		for {
-			if !a.large(c, head, part, size) {
+			if !a.large(c, body) {
 				return
 			}
 			again, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
@@ -260,7 +325,7 @@ func TestLargeBodiesFromElsewhere(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the drill closes it
 	close(a.stop)
 	a.group.Wait()
-	fmt.Println("tally", a.open.Load(), a.sent.Load(), a.answered.Load(), a.cut.Load())
+	fmt.Println("tally", a.open.Load(), a.sent.Load(), a.answered.Load(), a.taken.Load(), a.cut.Load())
 }
 
 // largely has another process send large bodies.
@@ -283,11 +348,12 @@ func (a *attackers) largely(participant string, clients, size int) {
 		in.Close()
 		_ = other.Wait() // what it has to say is in its output
 		for line := range strings.Lines(out.String()) {
-			var open, sent, answered, cut int64
-			if n, _ := fmt.Sscanf(line, "tally %d %d %d %d", &open, &sent, &answered, &cut); n == 4 {
+			var open, sent, answered, taken, cut int64
+			if n, _ := fmt.Sscanf(line, "tally %d %d %d %d %d", &open, &sent, &answered, &taken, &cut); n == 5 {
 				a.open.Add(open)
 				a.sent.Add(sent)
 				a.answered.Add(answered)
+				a.taken.Add(taken)
 				a.cut.Add(cut)
 			}
 		}
@@ -295,25 +361,40 @@ func (a *attackers) largely(participant string, clients, size int) {
 	time.Sleep(time.Second) // it is under way
 }
 
+// large is a request with a large body: size bytes of filling between its begin and its end.
+type large struct {
+	begin   string
+	filling []byte
+	end     string
+	size    int
+}
+
 // large sends one large body; false if it is time to stop.
-func (a *attackers) large(c net.Conn, head string, part []byte, size int) bool {
-	_, err := io.WriteString(c, head)
-	for left := size; left > 0 && err == nil; {
+func (a *attackers) large(c net.Conn, body large) bool {
+	_, err := io.WriteString(c, body.begin)
+	for left := body.size; left > 0 && err == nil; {
 		select {
 		case <-a.stop:
 			return false
 		default:
 		}
 		var n int
-		_ = c.SetWriteDeadline(time.Now().Add(5 * time.Second))
-		n, err = c.Write(part[:min(left, len(part))])
+		_ = c.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		n, err = c.Write(body.filling[:min(left, len(body.filling))])
 		left -= n
 		a.sent.Add(int64(n))
 	}
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if line, _ := bufio.NewReader(c).ReadString('\n'); strings.HasPrefix(line, "HTTP/1.1 ") {
+	if err == nil {
+		_, _ = io.WriteString(c, body.end) // the answer tells
+	}
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	switch line, _ := bufio.NewReader(c).ReadString('\n'); {
+	case strings.HasPrefix(line, "HTTP/1.1 200"):
+		a.taken.Add(1)
 		a.answered.Add(1)
-	} else {
+	case strings.HasPrefix(line, "HTTP/1.1 "):
+		a.answered.Add(1)
+	default:
 		a.cut.Add(1)
 	}
 	select {
@@ -324,7 +405,7 @@ func (a *attackers) large(c net.Conn, head string, part []byte, size int) bool {
 	}
 }
 
-// manyConnections opens connections and says nothing, or asks once without a credential.Whoever is cut off comes again.
+// manyConnections opens connections and says nothing, or asks once without a credential. Whoever is cut off comes again.
 func (a *attackers) manyConnections(connections int) {
 	a.each(connections, func(n int, c net.Conn, begun func()) {
 		begun()

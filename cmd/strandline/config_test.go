@@ -207,3 +207,28 @@ func FuzzSettings(f *testing.F) {
 		}
 	})
 }
+
+// TestConfigPrintRefusesWhatServeWould, after showing where the value comes from.
+func TestConfigPrintRefusesWhatServeWould(t *testing.T) {
+	for line, says := range map[string]string{
+		"log-level: loud":        "--log-level is debug, info, warn or error",
+		"log-format: xml":        "--log-format is json or text",
+		"durability: some":       "--durability is disk or none",
+		"roles: cook":            "cook",
+		"listen: 0.0.0.0:8080":   "would send passwords in the clear",
+		"listen: nonsense":       "write it as 127.0.0.1:8080",
+		"listen: 127.0.0.1:8081": "",
+	} {
+		file := put(t, "strandline.yaml", line+"\n")
+		want := 0
+		if says != "" {
+			want = exitUsage
+		}
+		for _, form := range []string{"--json=false", "--json"} {
+			out, messages, code := strandline(t, nil, "config", "print", "--config", file, form)
+			if code != want || !strings.Contains(messages, says) || !strings.Contains(out, file+":1") {
+				t.Errorf("%s, %s: exit code %d, %q, %s", line, form, code, messages, out)
+			}
+		}
+	}
+}

@@ -170,9 +170,9 @@ func parse(g *segment, buf []byte, from int64, first, last uint64) ([]domain.Rec
 
 // damaged names what cannot be read.
 func damaged(g *segment, first, last uint64, at int64, why error) error {
-	which := fmt.Sprintf("position %d", first)
+	which := fmt.Sprintf("position %s", positionOf(first)) // as people are shown it
 	if last != first {
-		which = fmt.Sprintf("positions %d to %d", first, last)
+		which = fmt.Sprintf("positions %s to %s", positionOf(first), positionOf(last))
 	}
 	return fmt.Errorf("%w: %s in %s, at byte %d: %w", domain.ErrDamaged, which, g.name(), at, why)
 }

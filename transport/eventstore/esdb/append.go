@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"strandline/commands"
 	"strandline/domain"
@@ -30,14 +32,19 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 		return commands.Appended{}, err
 	}
 	before := s.furthest()
-	for {
+	for cutShort := 0; ; {
 		done, err := s.try(ctx, stream, expected, events)
 		if err == nil {
 			return s.appended(ctx, stream, records, done, before)
 		}
 		again := undone(err) || expected.IsExact() && lost(err)
+		if isEnd(err) {
+			cutShort++
+			err = s.reason(ctx, stream, expected, err)
+			again = isEnd(err) && cutShort < mostCutShort || lost(err)
+		}
 		if !again || ctx.Err() != nil {
-			return commands.Appended{}, s.refusal(ctx, stream, expected, err)
+			return commands.Appended{}, refusal(ctx, stream, expected, err)
 		}
 		select {
 		case <-time.After(retryPause):
@@ -45,6 +52,19 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 			return commands.Appended{}, ctx.Err()
 		}
 	}
+}
+
+// mostCutShort is how often in all a server may end an append before it has seen all events and not say why, until that
+// must be because of what it has seen.
+const mostCutShort = 3
+
+// reason is why a server ended an append before it had seen all events, which therefore has not been done. The client does
+// not tell. If there is another reason than the events themselves, the same append without events has it as well.
+func (s *Store) reason(ctx context.Context, stream string, expected domain.Expected, err error) error {
+	if _, same := s.try(ctx, stream, expected, nil); same != nil {
+		return same
+	}
+	return err
 }
 
 // events checks an append, and turns it into what the client takes.
@@ -165,23 +185,30 @@ func (s *Store) reached(p domain.Position) {
 // got finds in the client's words for a wrong revision where the stream is.
 var got = regexp.MustCompile(`but got '([^']*)'`)
 
-// refusal is why an append was not done. A refusal that came while events were still being sent has been lost by the
-// client, and is asked for again with the same append and no events.
-func (s *Store) refusal(ctx context.Context, stream string, expected domain.Expected, err error) error {
-	if isEnd(err) && ctx.Err() == nil {
-		if _, again := s.try(ctx, stream, expected, nil); again != nil && !isEnd(again) {
-			err = again
-		}
+// refusal is why an append was not done.
+func refusal(ctx context.Context, stream string, expected domain.Expected, err error) error {
+	if isEnd(err) || status.Code(cause(err)) == codes.InvalidArgument {
+		return fmt.Errorf("append to %s: %w, says EventStoreDB", stream, domain.ErrAppendTooLarge)
 	}
 	var e *esdb.Error
-	if !errors.As(err, &e) || e.Code() != esdb.ErrorCodeWrongExpectedVersion {
+	if !errors.As(err, &e) {
 		return translated(ctx, stream, err)
 	}
-	current := domain.NoStream
+	switch e.Code() {
+	case esdb.ErrorCodeStreamDeleted:
+		return fmt.Errorf("%w: %s has been tombstoned, and takes no more events", domain.ErrRejected, stream)
+	case esdb.ErrorCodeWrongExpectedVersion:
+		return &domain.WrongRevisionError{Stream: stream, Expected: expected, Current: current(err)}
+	}
+	return translated(ctx, stream, err)
+}
+
+// current is where a stream is whose revision is another one than expected.
+func current(err error) domain.Expected {
 	if found := got.FindStringSubmatch(err.Error()); found != nil {
 		if n, err := strconv.ParseUint(found[1], 10, 63); err == nil && n < math.MaxInt64 {
-			current = domain.Exactly(n)
+			return domain.Exactly(n)
 		}
 	}
-	return &domain.WrongRevisionError{Stream: stream, Expected: expected, Current: current}
+	return domain.NoStream
 }

@@ -2,8 +2,10 @@ package esdb
 
 import (
 	"context"
+	"io"
 	"iter"
 	"math"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
@@ -14,16 +16,26 @@ import (
 // ReadStream implements commands.EventStore.
 func (s *Store) ReadStream(ctx context.Context, stream string, from uint64, limit int, direction commands.Direction) iter.Seq2[domain.Record, error] {
 	return func(yield func(domain.Record, error) bool) {
-		options := esdb.ReadStreamOptions{Direction: way(direction), From: esdb.Revision(from), RequiresLeader: true}
-		if direction == commands.Backwards && from >= lastRevision {
-			options.From = esdb.End{}
-		}
-		count := uint64(math.MaxInt64)
+		next, ended, left := from, false, uint64(math.MaxInt64)
 		if limit > 0 {
-			count = uint64(limit)
+			left = uint64(limit)
 		}
-		s.each(ctx, stream, yield, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
-			return c.ReadStream(ctx, stream, options, count)
+		s.each(ctx, stream, func(r domain.Record, err error) bool {
+			left--
+			if next = r.Revision + 1; direction == commands.Backwards {
+				next = r.Revision - 1
+				ended = r.Revision == 0
+			}
+			return yield(r, err)
+		}, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
+			if ended || left == 0 {
+				return nil, io.EOF
+			}
+			options := esdb.ReadStreamOptions{Direction: way(direction), From: esdb.Revision(next), RequiresLeader: true}
+			if direction == commands.Backwards && next >= lastRevision {
+				options.From = esdb.End{}
+			}
+			return c.ReadStream(ctx, stream, options, left)
 		})
 	}
 }
@@ -57,14 +69,9 @@ type pages struct {
 
 // next yields what a page of a size brings; false if there is nothing after it, or nothing wanted.
 func (p *pages) next(ctx context.Context, size uint64, yield func(domain.Record, error) bool) bool {
-	options := esdb.ReadAllOptions{Direction: way(p.direction), From: esdb.Position{Commit: p.from.Commit, Prepare: p.from.Prepare}, RequiresLeader: true}
-	switch {
-	case p.from.IsZero() && p.direction == commands.Backwards:
-		options.From = esdb.End{}
-	case p.from.IsZero():
-		options.From = esdb.Start{}
-	}
-	known, turned, came, wanted := p.from, p.turned, uint64(0), true
+	came, wanted := uint64(0), true
+	var known domain.Position
+	var turned bool
 	p.store.each(ctx, "$all", func(r domain.Record, err error) bool {
 		if err != nil {
 			wanted = false
@@ -79,9 +86,21 @@ func (p *pages) next(ctx context.Context, size uint64, yield func(domain.Record,
 		wanted = yield(r, nil) && p.left != 0
 		return wanted
 	}, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
-		return c.ReadAll(ctx, options, size)
+		came, known, turned = 0, p.from, p.turned
+		return c.ReadAll(ctx, p.options(), size)
 	})
 	return wanted && came == size
+}
+
+func (p *pages) options() esdb.ReadAllOptions {
+	options := esdb.ReadAllOptions{Direction: way(p.direction), From: esdb.Position{Commit: p.from.Commit, Prepare: p.from.Prepare}, RequiresLeader: true}
+	switch {
+	case p.from.IsZero() && p.direction == commands.Backwards:
+		options.From = esdb.End{}
+	case p.from.IsZero():
+		options.From = esdb.Start{}
+	}
+	return options
 }
 
 func way(d commands.Direction) esdb.Direction {
@@ -91,19 +110,40 @@ func way(d commands.Direction) esdb.Direction {
 	return esdb.Forwards
 }
 
-// opening begins a read.
+// opening begins a read, after what it has brought already if it has broken off; io.EOF if that was all.
 type opening func(context.Context, *esdb.Client) (*esdb.ReadStream, error)
 
-// each opens a read and yields what comes of it.
+// each opens a read and yields what comes of it. One that breaks off goes on over another connection, unless nothing has
+// come for as long as a caller's patience lasts.
 func (s *Store) each(ctx context.Context, stream string, yield func(domain.Record, error) bool, open opening) {
+	since := time.Now()
+	for {
+		err := s.once(ctx, open, func(r domain.Record) bool {
+			since = time.Now()
+			return yield(r, nil)
+		})
+		switch {
+		case err == nil:
+			return
+		case !lost(err) || ctx.Err() != nil || time.Since(since) > patience:
+			yield(domain.Record{}, translated(ctx, stream, err))
+			return
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// once hands what a read brings to take, until its end or until take has had enough.
+func (s *Store) once(ctx context.Context, open opening, take func(domain.Record) bool) error {
 	if err := ctx.Err(); err != nil {
-		yield(domain.Record{}, err)
-		return
+		return err
 	}
 	l, err := s.enter(ctx)
 	if err != nil {
-		yield(domain.Record{}, translated(ctx, stream, err))
-		return
+		return err
 	}
 	within, end := s.within(ctx)
 	defer end()
@@ -112,18 +152,14 @@ func (s *Store) each(ctx context.Context, stream string, yield func(domain.Recor
 	for {
 		select {
 		case next, more := <-arriving:
-			if !more {
-				return
-			}
 			if broken(next.err) {
 				s.failed(l)
 			}
-			if err := translated(ctx, stream, next.err); !yield(next.record, err) || err != nil {
-				return
+			if !more || next.err != nil || !take(next.record) {
+				return next.err
 			}
 		case <-within.Done():
-			yield(domain.Record{}, s.ended(ctx))
-			return
+			return s.ended(ctx)
 		}
 	}
 }

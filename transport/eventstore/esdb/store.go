@@ -91,7 +91,7 @@ func translated(ctx context.Context, stream string, err error) error {
 		case esdb.ErrorCodeStreamDeleted:
 			return fmt.Errorf("%w: %s has been tombstoned", domain.ErrNoStream, stream)
 		case esdb.ErrorCodeAccessDenied, esdb.ErrorCodeUnauthenticated:
-			return fmt.Errorf("%w: EventStoreDB refuses the credentials in the connection string: %w", domain.ErrUnavailable, err)
+			return fmt.Errorf("%w: EventStoreDB refuses the credentials in the connection string, which need read and write access: %w", domain.ErrUnavailable, err)
 		}
 	}
 	return fmt.Errorf("%w: EventStoreDB: %w", domain.ErrUnavailable, err)

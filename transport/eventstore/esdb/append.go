@@ -90,17 +90,20 @@ func (s *Store) events(stream string, records []domain.Record) ([]esdb.EventData
 }
 
 func (s *Store) try(ctx context.Context, stream string, expected domain.Expected, events []esdb.EventData) (*esdb.WriteResult, error) {
-	options := esdb.AppendToStreamOptions{ExpectedRevision: revision(expected), Deadline: untilEnd(ctx)}
+	options := esdb.AppendToStreamOptions{ExpectedRevision: revision(expected), Deadline: s.untilEnd(ctx)}
 	return do(ctx, s.supervisor, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 		return c.AppendToStream(ctx, stream, options, events...)
 	})
 }
 
-// untilEnd is how much time ctx leaves; the client has a deadline of its own else.
-func untilEnd(ctx context.Context) *time.Duration {
+// untilEnd is how much time ctx leaves; if it has no end, what the connection string says. The client has a deadline of its
+// own else.
+func (s *Store) untilEnd(ctx context.Context) *time.Duration {
 	left := 24 * time.Hour
 	if end, ok := ctx.Deadline(); ok {
 		left = time.Until(end)
+	} else if s.settings.DefaultDeadline != nil {
+		left = *s.settings.DefaultDeadline
 	}
 	return &left
 }

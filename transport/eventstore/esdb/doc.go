@@ -11,8 +11,12 @@
 //   - It panics at messages that it does not know. Panics end the call, as an error.
 //   - An append that is refused early looks like a broken connection. Sizes are checked before; for other reasons the
 //     server is asked again with the same append and no events in it (append.go).
-//   - Subscriptions end with the connection. They go on with another after the last event seen, never after a
-//     checkpoint, which may be greater than that.
+//   - Reads and subscriptions end with the connection. They go on over another after the last event seen, never after a
+//     checkpoint, which may be greater than that (read.go, follow.go).
+//   - It passes over settings of the connection string that it does not know, and its errors tell the password
+//     (connection.go).
+//
+// One remains: it ends the process at an event whose time of creation is not a number. Every server sends one.
 //
 // A record is an event of the same id and type, whose metadata is the envelope as JSON and whose data are the bytes as
 // they are sealed. An event without such metadata is one of others (package external). System events, whose streams begin

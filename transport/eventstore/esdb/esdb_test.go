@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/credentials"
+
 	"strandline/commands"
 	"strandline/domain"
 	"strandline/transport/eventstore/door"
@@ -38,7 +40,10 @@ type server struct {
 	store   commands.EventStore
 	clock   func() time.Time
 	gate    door.Gate
+	tls     credentials.TransportCredentials
 	address string
+
+	maxAppend int // 0: the default
 
 	mu   sync.Mutex
 	stop func()
@@ -51,7 +56,13 @@ func serve(t *testing.T, store commands.EventStore, clock func() time.Time) *ser
 
 func serveWith(t *testing.T, store commands.EventStore, clock func() time.Time, gate door.Gate) *server {
 	t.Helper()
-	s := &server{store: store, clock: clock, gate: gate, address: "127.0.0.1:0"}
+	return (&server{store: store, clock: clock, gate: gate}).run(t)
+}
+
+// run starts a server until the end of the test.
+func (s *server) run(t *testing.T) *server {
+	t.Helper()
+	s.address = "127.0.0.1:0"
 	s.start(t)
 	t.Cleanup(func() { s.kill() })
 	return s
@@ -68,11 +79,19 @@ func (s *server) start(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = door.New(s.store, s.gate, door.WithClock(s.clock)).Serve(ctx, l, nil) // how it ends is what the tests see
+		_ = door.New(s.store, s.gate, s.options()...).Serve(ctx, l, s.tls) // how it ends is what the tests see
 	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop = func() { cancel(); <-done }
+}
+
+func (s *server) options() []door.Option {
+	options := []door.Option{door.WithClock(s.clock)}
+	if s.maxAppend > 0 {
+		options = append(options, door.WithMaxAppend(s.maxAppend))
+	}
+	return options
 }
 
 func (s *server) kill() {

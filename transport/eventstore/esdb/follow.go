@@ -2,10 +2,13 @@ package esdb
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"strandline/domain"
 )
@@ -24,20 +27,43 @@ const notSystem = `^[^\$].*`
 // yielded, for as long as ctx lasts.
 func (s *Store) Follow(ctx context.Context, after domain.Position) iter.Seq2[[]domain.Record, error] {
 	return func(yield func([]domain.Record, error) bool) {
-		f := &follower{store: s, after: after, behind: true}
-		for ctx.Err() == nil {
-			if !f.subscribed(ctx, yield) {
+		f := &follower{store: s, after: after, behind: true, pause: retryPause}
+		for {
+			before := f.after
+			err := f.subscribed(ctx, yield)
+			if errors.Is(err, errEnough) {
 				return
 			}
-			select {
-			case <-time.After(retryPause):
-			case <-ctx.Done():
-			case <-s.closing.Done():
-				yield(nil, s.ended(ctx))
+			if final(err) || ctx.Err() != nil {
+				yield(nil, translated(ctx, "$all", err))
 				return
 			}
+			f.rest(ctx, before != f.after)
 		}
-		yield(nil, ctx.Err())
+	}
+}
+
+// errEnough says that a follower has had enough.
+var errEnough = errors.New("enough")
+
+// final tells whether an error would come again for every subscription.
+func final(err error) bool {
+	switch status.Code(cause(err)) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.Unimplemented:
+		return true
+	}
+	return errors.Is(err, errClosed)
+}
+
+// rest is the pause between two subscriptions, longer each time that one has brought nothing.
+func (f *follower) rest(ctx context.Context, progress bool) {
+	if f.pause = min(2*f.pause, longestWait); progress {
+		f.pause = retryPause
+	}
+	select {
+	case <-time.After(f.pause):
+	case <-ctx.Done():
+	case <-f.store.closing.Done():
 	}
 }
 
@@ -47,13 +73,14 @@ type follower struct {
 	after  domain.Position
 	behind bool // it has not been told that it has caught up since it fell behind
 	since  int  // records since it was told so
+	pause  time.Duration
 }
 
-// subscribed yields what one subscription brings; false if the follower has had enough.
-func (f *follower) subscribed(ctx context.Context, yield func([]domain.Record, error) bool) bool {
+// subscribed yields what one subscription brings, and returns why it ended.
+func (f *follower) subscribed(ctx context.Context, yield func([]domain.Record, error) bool) error {
 	l, err := f.store.enter(ctx)
 	if err != nil {
-		return true
+		return err
 	}
 	options := esdb.SubscribeToAllOptions{
 		From:            esdb.Position{Commit: f.after.Commit, Prepare: f.after.Prepare},
@@ -67,55 +94,69 @@ func (f *follower) subscribed(ctx context.Context, yield func([]domain.Record, e
 	defer end()
 	events := make(chan *esdb.SubscriptionEvent, mostBatch)
 	go receive(within, l, options, events)
-	return f.batches(ctx, l, events, yield)
+	err = f.batches(within, events, yield)
+	if within.Err() != nil && !errors.Is(err, errEnough) {
+		return f.store.ended(ctx)
+	}
+	if broken(err) {
+		f.store.failed(l)
+	}
+	return err
 }
 
-// receive subscribes, and hands on what that brings until the subscription is dropped.
+// receive subscribes, and hands on what that brings. The last of it says why it ended.
 func receive(ctx context.Context, l *link, options esdb.SubscribeToAllOptions, to chan<- *esdb.SubscriptionEvent) {
 	defer l.leave()
 	defer close(to)
-	var err error
-	defer caught(&err) // whatever it is, another subscription goes on
-	subscription, err := l.client.SubscribeToAll(ctx, options)
-	if err != nil {
-		return
-	}
-	defer subscription.Close()
-	for {
-		e := subscription.Recv()
+	err := subscription(ctx, l.client, options, func(e *esdb.SubscriptionEvent) {
 		select {
 		case to <- e:
 		case <-ctx.Done():
-			return
 		}
-		if e.SubscriptionDropped != nil {
-			return
-		}
+	})
+	select {
+	case to <- &esdb.SubscriptionEvent{SubscriptionDropped: &esdb.SubscriptionDropped{Error: err}}:
+	case <-ctx.Done():
 	}
 }
 
-// batches yields events as they come, many at once where many are there.
-func (f *follower) batches(ctx context.Context, l *link, events <-chan *esdb.SubscriptionEvent, yield func([]domain.Record, error) bool) bool {
+// subscription hands what a subscription brings to take, until it is dropped.
+func subscription(ctx context.Context, client *esdb.Client, options esdb.SubscribeToAllOptions, take func(*esdb.SubscriptionEvent)) (err error) {
+	defer caught(&err)
+	s, err := client.SubscribeToAll(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
 	for {
-		batch, open := gather(ctx, events)
+		e := s.Recv()
+		if e.SubscriptionDropped != nil {
+			return e.SubscriptionDropped.Error
+		}
+		take(e)
+	}
+}
+
+// batches yields events as they come, many at once where many are there, and returns why no more do.
+func (f *follower) batches(ctx context.Context, events <-chan *esdb.SubscriptionEvent, yield func([]domain.Record, error) bool) error {
+	for {
+		batch, end := gather(ctx, events)
 		if len(batch) > 0 {
 			f.after = batch[len(batch)-1].Position
 			f.since += len(batch)
 			f.behind = f.behind || f.since >= aFew
 			if !yield(batch, nil) {
-				return false
+				return errEnough
 			}
 		}
-		if f.behind && len(events) == 0 && f.atHead(ctx) {
+		if end == nil && f.behind && len(events) == 0 && f.atHead(ctx) {
 			if f.behind, f.since = false, 0; !yield(nil, nil) {
-				return false
+				return errEnough
 			}
 		}
-		if !open {
-			if f.behind = true; ctx.Err() == nil {
-				f.store.failed(l)
-			}
-			return true
+		if end != nil {
+			f.behind = true
+			return end
 		}
 	}
 }
@@ -127,36 +168,40 @@ func (f *follower) atHead(ctx context.Context) bool {
 	return err == nil && !f.after.Before(head)
 }
 
+// errDropped is the end of a subscription for no reason given.
+var errDropped = errors.New("the subscription has been dropped")
+
 // gather waits for something to come, and takes with it what has come already. No batch says that the server has said
-// how far it is.
-func gather(ctx context.Context, events <-chan *esdb.SubscriptionEvent) (batch []domain.Record, open bool) {
+// how far it is. An error says that nothing comes any more.
+func gather(ctx context.Context, events <-chan *esdb.SubscriptionEvent) (batch []domain.Record, end error) {
 	size := 0
 	for {
 		var e *esdb.SubscriptionEvent
-		var ok bool
 		if len(batch) == 0 {
 			select {
-			case e, ok = <-events:
+			case e = <-events:
 			case <-ctx.Done():
-				return nil, false
+				return nil, ctx.Err()
 			}
 		} else {
 			select {
-			case e, ok = <-events:
+			case e = <-events:
 			default:
-				return batch, true
+				return batch, nil
 			}
 		}
 		switch {
-		case !ok || e.SubscriptionDropped != nil:
-			return batch, false
+		case e == nil || e.SubscriptionDropped != nil && e.SubscriptionDropped.Error == nil:
+			return batch, errDropped
+		case e.SubscriptionDropped != nil:
+			return batch, e.SubscriptionDropped.Error
 		case e.CaughtUp != nil || e.CheckPointReached != nil:
-			return batch, true
+			return batch, nil
 		case e.EventAppeared != nil && e.EventAppeared.Event != nil:
 			r := record(e.EventAppeared.Event)
 			batch, size = append(batch, r), size+len(r.Data)
 			if len(batch) == mostBatch || size >= mostBytes {
-				return batch, true
+				return batch, nil
 			}
 		}
 	}

@@ -36,9 +36,9 @@ func WithMaxAppend(bytes int) Option { return func(s *Store) { s.maxAppend = byt
 // Open returns a Store at a connection string, such as esdb://user:pass@host:2113?tls=true (contract "EventStoreDB",
 // section 2). It does not wait for the server: whoever asks the store does.
 func Open(connection string, options ...Option) (*Store, error) {
-	settings, err := esdb.ParseConnectionString(connection)
+	settings, err := parsed(connection)
 	if err != nil {
-		return nil, fmt.Errorf("%w: connection string of EventStoreDB: %w; write it as esdb://user:pass@host:2113", domain.ErrInvalid, err)
+		return nil, err
 	}
 	s := &Store{supervisor: newSupervisor(settings), maxAppend: 1 << 20}
 	for _, o := range options {

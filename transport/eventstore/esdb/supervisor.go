@@ -39,7 +39,6 @@ type supervisor struct {
 }
 
 func newSupervisor(settings *esdb.Configuration) *supervisor {
-	settings.MaxDiscoverAttempts = 1 // the back-off is here
 	s := &supervisor{settings: settings, pause: firstPause}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s

@@ -108,9 +108,9 @@ func (f *fleet) args(roles string) []string {
 }
 
 // start starts a process under a name, which names its data folder.
-func (f *fleet) start(name, roles string) *server {
+func (f *fleet) start(name, roles string, options ...serveOption) *server {
 	f.t.Helper()
-	return startNode(f.t, filepath.Join(f.dir, name), withArgs(f.args(roles)...))
+	return startNode(f.t, filepath.Join(f.dir, name), append([]serveOption{withArgs(f.args(roles)...)}, options...)...)
 }
 
 // TestRolesRefused names what cannot work, why, and what to do, before anything is made.

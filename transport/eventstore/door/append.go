@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/protobuf/proto"
 
 	"strandline/commands"
 	"strandline/domain"
@@ -23,7 +25,7 @@ func (s *Server) Append(call streams.Streams_AppendServer) error {
 	if err != nil {
 		return failure(ctx, "", err)
 	}
-	a, err := s.received(call)
+	a, err := s.received(call, caller)
 	if err == nil {
 		err = s.append(ctx, caller, a)
 	}
@@ -58,28 +60,40 @@ type appending struct {
 	done     commands.Appended
 }
 
-// received reads the messages of an append.
-func (s *Server) received(call streams.Streams_AppendServer) (*appending, error) {
+// received reads the messages of an append. One that is refused is read to its end all the same, up to a bound, and not
+// kept: a client that is still sending does not hear why it is refused.
+func (s *Server) received(call streams.Streams_AppendServer, caller Caller) (*appending, error) {
 	a := &appending{}
-	for began := false; ; began = true {
+	first, err := call.Recv()
+	if err != nil || first.GetOptions() == nil {
+		return a, fmt.Errorf("%w: an append begins with its options", domain.ErrInvalid)
+	}
+	refused := a.begin(caller, string(first.GetOptions().GetStreamIdentifier().GetStreamName()), expectedBy(first.GetOptions()))
+	for read := 0; read < mostUnheard; {
 		message, err := call.Recv()
-		if errors.Is(err, io.EOF) && began {
-			return a, nil
+		if errors.Is(err, io.EOF) {
+			return a, refused
 		}
 		if err != nil {
-			return a, fmt.Errorf("%w: an append begins with its options", domain.ErrInvalid)
+			return a, fmt.Errorf("%w: an append was cut off: %w", domain.ErrInvalid, err)
 		}
-		if !began {
-			a.stream, a.expected = string(message.GetOptions().GetStreamIdentifier().GetStreamName()), expectedBy(message.GetOptions())
-			if message.GetOptions() == nil || a.stream == "" {
-				return a, fmt.Errorf("%w: an append names its stream first", domain.ErrInvalid)
-			}
-			continue
+		if read += proto.Size(message); refused == nil {
+			refused = s.add(a, message.GetProposedMessage())
 		}
-		if err := s.add(a, message.GetProposedMessage()); err != nil {
-			return a, err
+		if refused != nil {
+			a.records = nil
 		}
 	}
+	return a, cmp.Or(refused, error(&sizeError{s.maxAppend}))
+}
+
+// begin says what an append is to, if somebody may append to it.
+func (a *appending) begin(caller Caller, stream string, expected domain.Expected) error {
+	if err := nameable("stream", stream); err != nil {
+		return err
+	}
+	a.stream, a.expected = stream, expected
+	return mayAppend(caller, stream)
 }
 
 // add takes one more event into an append.
@@ -92,8 +106,11 @@ func (s *Server) add(a *appending, p proposed) error {
 		rand.Read(id[:])
 	}
 	sent := p.GetMetadata()
-	if sent[keyType] == "" {
-		return fmt.Errorf("%w: an event needs a type", domain.ErrInvalid)
+	if err := nameable("type", sent[keyType]); err != nil {
+		return err
+	}
+	if len(a.records) == mostEvents {
+		return fmt.Errorf("%w: an append has at most %d events", domain.ErrInvalid, mostEvents)
 	}
 	if a.size += len(p.GetData()) + len(p.GetCustomMetadata()); a.size > s.maxAppend {
 		return &sizeError{s.maxAppend}
@@ -106,11 +123,8 @@ func (s *Server) add(a *appending, p proposed) error {
 	return nil
 }
 
-// append appends for a caller.
+// append appends for a caller, who may.
 func (s *Server) append(ctx context.Context, caller Caller, a *appending) error {
-	if err := mayAppend(caller, a.stream); err != nil {
-		return err
-	}
 	lock := s.busy.of(a.stream)
 	lock.Lock()
 	defer lock.Unlock()

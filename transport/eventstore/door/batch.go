@@ -82,7 +82,7 @@ func (b *batches) take(ctx context.Context, m *streams.BatchAppendReq) error {
 		if len(b.open) >= mostBatches {
 			return fmt.Errorf("%w: more than %d appends of one call at a time are incomplete", domain.ErrInvalid, mostBatches)
 		}
-		one = begun(m)
+		one = begun(b.caller, m)
 		b.open[id] = one
 	}
 	b.size -= one.size
@@ -90,6 +90,9 @@ func (b *batches) take(ctx context.Context, m *streams.BatchAppendReq) error {
 		if one.failed == nil {
 			one.failed = b.server.add(&one.appending, p)
 		}
+	}
+	if one.failed != nil {
+		one.records, one.size = nil, 0
 	}
 	if b.size += one.size; b.size > mostPending {
 		return fmt.Errorf("%w: the incomplete appends of one call are larger than %d bytes", domain.ErrInvalid, mostPending)
@@ -107,24 +110,21 @@ func (b *batches) take(ctx context.Context, m *streams.BatchAppendReq) error {
 	return nil
 }
 
-func begun(m *streams.BatchAppendReq) *batch {
+func begun(caller Caller, m *streams.BatchAppendReq) *batch {
 	o := m.GetOptions()
-	b := &batch{id: m.GetCorrelationId()}
-	b.stream, b.expected = string(o.GetStreamIdentifier().GetStreamName()), domain.Any
+	b, expected := &batch{id: m.GetCorrelationId()}, domain.Any
 	switch e := o.GetExpectedStreamPosition().(type) {
 	case *streams.BatchAppendReq_Options_StreamPosition:
-		b.expected = domain.Exactly(e.StreamPosition)
+		expected = domain.Exactly(e.StreamPosition)
 	case *streams.BatchAppendReq_Options_NoStream:
-		b.expected = domain.NoStream
+		expected = domain.NoStream
 	case *streams.BatchAppendReq_Options_StreamExists:
-		b.expected = domain.StreamExists
+		expected = domain.StreamExists
 	}
 	if d := o.GetDeadline(); d != nil {
 		b.deadline = time.Now().Add(d.AsDuration())
 	}
-	if b.stream == "" {
-		b.failed = fmt.Errorf("%w: an append names its stream first", domain.ErrInvalid)
-	}
+	b.failed = b.begin(caller, string(o.GetStreamIdentifier().GetStreamName()), expected)
 	return b
 }
 
@@ -137,7 +137,7 @@ func (b *batches) answer(ctx context.Context, one *batch) {
 	defer stop()
 	err := one.failed
 	if err == nil {
-		err = b.server.append(ctx, b.caller, &one.appending)
+		err = b.append(ctx, one)
 	}
 	if err != nil {
 		err = b.server.left(ctx, b.caller, "append", one.stream, 0, err)
@@ -152,6 +152,11 @@ func (b *batches) answer(ctx context.Context, one *batch) {
 	b.sending.Lock()
 	defer b.sending.Unlock()
 	_ = b.call.Send(r) // a client that has gone away needs no answer
+}
+
+func (b *batches) append(ctx context.Context, one *batch) (err error) {
+	defer b.server.alone("batch append", &err)
+	return b.server.append(ctx, b.caller, &one.appending)
 }
 
 func expectation(r *streams.BatchAppendResp, e domain.Expected) {

@@ -62,7 +62,12 @@ func (s *Server) remove(ctx context.Context, call, stream string, expected domai
 	if err != nil {
 		return domain.Position{}, failure(ctx, stream, err)
 	}
-	at, err := s.removed(ctx, caller, stream, expected, how)
+	at, err := domain.Position{}, nameable("stream", stream)
+	if err != nil {
+		stream = "" // what makes no sense is not put on the record
+	} else {
+		at, err = s.removed(ctx, caller, stream, expected, how)
+	}
 	if err != nil {
 		err = s.left(ctx, caller, call, stream, 0, err)
 	}
@@ -71,7 +76,7 @@ func (s *Server) remove(ctx context.Context, call, stream string, expected domai
 
 func (s *Server) removed(ctx context.Context, caller Caller, stream string, expected domain.Expected,
 	how func(ctx context.Context, caller Caller, stream string, l life) (domain.Position, error)) (domain.Position, error) {
-	if stream == "" || stream == allStream || strings.HasPrefix(stream, metaPrefix) {
+	if stream == allStream || strings.HasPrefix(stream, metaPrefix) {
 		return domain.Position{}, errNotDeletable
 	}
 	if err := mayAppend(caller, stream); err != nil {
@@ -104,6 +109,9 @@ func (s *Server) hide(ctx context.Context, caller Caller, stream string, _ life)
 		return domain.Position{}, err
 	} else if e, err := external.Unpack(about); ok && err == nil {
 		_ = json.Unmarshal(e.Data, &keys) // what is not well formed is not kept
+	}
+	if keys == nil {
+		keys = map[string]json.RawMessage{} // it was null
 	}
 	keys["$tb"] = json.RawMessage("9223372036854775807")
 	data, err := json.Marshal(keys)

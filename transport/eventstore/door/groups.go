@@ -57,7 +57,18 @@ func (gs *groups) manage(ctx context.Context, call, stream, group string, do fun
 	if err != nil {
 		return failure(ctx, stream, err)
 	}
-	if err = caller.MayManage(); err == nil {
+	if stream != "" {
+		if err = nameable("stream", stream); err != nil {
+			stream = "" // what makes no sense is not put on the record
+		}
+	}
+	if err == nil && group != "" {
+		err = nameable("group", group)
+	}
+	if err == nil {
+		err = caller.MayManage()
+	}
+	if err == nil {
 		err = ofGroup(group, do(caller))
 	}
 	return failure(ctx, stream, gs.server.left(ctx, caller, call, stream, 0, err))

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,9 @@ func (gs *groups) Read(call persistent.PersistentSubscriptions_ReadServer) error
 	c.out, c.texts = make(chan sending, c.slots), o.GetUuidOption().GetString_() != nil
 	if p, ok := peer.FromContext(ctx); ok {
 		c.address = p.Addr.String()
+	}
+	if err := cmp.Or(nameable("stream", stream), nameable("group", o.GetGroupName())); err != nil {
+		return failure(ctx, "", gs.server.left(ctx, caller, "consume", "", 0, err))
 	}
 	rows, err := gs.consume(ctx, call, c, stream, o.GetGroupName())
 	return failure(ctx, stream, gs.server.left(ctx, caller, "consume", stream, rows, ofGroup(o.GetGroupName(), err)))

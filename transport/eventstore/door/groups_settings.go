@@ -2,6 +2,7 @@ package door
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -73,6 +74,9 @@ func settingsOf(sent sentSettings, strategy string) (settings, error) {
 		Timeout:         time.Duration(sent.GetMessageTimeoutMs())*time.Millisecond + time.Duration(sent.GetMessageTimeoutTicks())*100,
 		CheckpointAfter: time.Duration(sent.GetCheckpointAfterMs())*time.Millisecond + time.Duration(sent.GetCheckpointAfterTicks())*100,
 		Strategy:        strategy,
+	}
+	if max(sent.GetMessageTimeoutTicks(), sent.GetCheckpointAfterTicks()) > math.MaxInt64/200 {
+		return s, fmt.Errorf("%w: a group's times are shorter than a century", domain.ErrInvalid)
 	}
 	s.CheckpointAfter = or(s.CheckpointAfter, 2*time.Second)
 	switch {

@@ -58,7 +58,7 @@ func (g *group) park(m *message, reason string) {
 	said, err := json.Marshal(struct {
 		Added  time.Time `json:"added"`
 		Reason string    `json:"reason"`
-	}{g.server.clock().UTC(), reason})
+	}{g.server.clock().UTC(), shortened(reason)})
 	if err == nil {
 		link := external.Event{Metadata: said, Data: fmt.Appendf(nil, "%d@%s", about.Revision, about.Stream)}
 		err = g.put(g.config.name()+parkedSuffix, typeLink, link)

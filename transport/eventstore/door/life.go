@@ -95,7 +95,7 @@ func (l life) shows(r domain.Record, now time.Time) bool {
 	case !l.deleted.IsZero() && !l.deleted.Before(r.Position):
 	case m.Before != nil && int64(r.Revision) < *m.Before:
 	case m.MaxCount != nil && *m.MaxCount > 0 && int64(r.Revision) <= int64(l.last)-*m.MaxCount:
-	case m.MaxAge != nil && *m.MaxAge > 0 && r.Time.Before(now.Add(-time.Duration(*m.MaxAge)*time.Second)):
+	case m.MaxAge != nil && *m.MaxAge > 0 && r.Time.Before(now.Add(-seconds(*m.MaxAge))):
 	default:
 		return true
 	}

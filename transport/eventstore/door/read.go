@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/protobuf/proto"
 
 	"strandline/commands"
 	"strandline/domain"
@@ -27,7 +28,7 @@ func (s *Server) Read(request *streams.ReadReq, call streams.Streams_ReadServer)
 		return failure(ctx, "", err)
 	}
 	r := &reading{Server: s, caller: caller, call: call, options: request.GetOptions()}
-	if r.filter, err = filterOf(r.options); err != nil {
+	if r.filter, err = r.check(); err != nil {
 		return failure(ctx, "", s.left(ctx, caller, "read", "", 0, err))
 	}
 	r.textIDs = r.options.GetUuidOption().GetString_() != nil
@@ -35,6 +36,19 @@ func (s *Server) Read(request *streams.ReadReq, call streams.Streams_ReadServer)
 		return failure(ctx, r.stream(), errors.Join(domain.ErrUnavailable, err))
 	}
 	return failure(ctx, r.stream(), s.left(ctx, caller, r.name(), r.stream(), r.rows, r.run(ctx)))
+}
+
+// check refuses what makes no sense, and returns the filter.
+func (r *reading) check() (*filter, error) {
+	switch {
+	case proto.Size(r.options) > largestRequest:
+		return nil, fmt.Errorf("%w: what a read asks for has at most %d bytes", domain.ErrInvalid, largestRequest)
+	case r.options.GetCountOption() == nil || r.options.GetStreamOption() == nil:
+		return nil, errUnknown
+	case r.options.GetAll() == nil:
+		return nil, nameable("stream", r.stream())
+	}
+	return filterOf(r.options)
 }
 
 // reading is a read or a subscription on its way.
@@ -70,8 +84,6 @@ func (r *reading) name() string {
 func (r *reading) run(ctx context.Context) error {
 	one, all := r.options.GetStream(), r.options.GetAll()
 	switch {
-	case one != nil && r.stream() == "" || one == nil && all == nil:
-		return errUnknown
 	case r.follows() && all != nil:
 		return r.followAll(ctx, all)
 	case r.follows():

@@ -19,14 +19,6 @@ import (
 	"strandline/commands"
 )
 
-// Bounds on what clients may hold.
-const (
-	largestMessage = 17 << 20 // the client's own bound, bytes
-	mostCalls      = 256      // at once on one connection
-	mostFollowers  = 1024     // subscriptions open at once
-	frozen         = 20 * time.Second
-)
-
 // Server is the door: a gRPC server over an event store.
 type Server struct {
 	streams.UnimplementedStreamsServer
@@ -75,10 +67,13 @@ func New(store commands.EventStore, gate Gate, options ...Option) *Server {
 func (s *Server) Serve(ctx context.Context, l net.Listener, security credentials.TransportCredentials) error {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(largestMessage),
+		grpc.MaxHeaderListSize(largestHeaders),
 		grpc.MaxConcurrentStreams(mostCalls),
 		grpc.ConnectionTimeout(10 * time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: frozen}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: frozen, MaxConnectionIdle: unused}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(s.unaryAlone),
+		grpc.StreamInterceptor(s.streamAlone),
 	}
 	if security != nil {
 		options = append(options, grpc.Creds(security))
@@ -95,7 +90,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, security credentials
 	gossip.RegisterGossipServer(server, members{server: s})
 	stopped := context.AfterFunc(ctx, func() { stop(server) })
 	defer stopped()
-	return server.Serve(l)
+	return server.Serve(bounded{l, make(chan struct{}, mostConnections)})
 }
 
 // stop lets calls that are under way finish within a second: subscriptions never would.

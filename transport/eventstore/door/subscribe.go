@@ -25,6 +25,9 @@ func (r *reading) followAll(ctx context.Context, o *streams.ReadReq_Options_AllO
 	case *streams.ReadReq_Options_AllOptions_Position:
 		after = domain.Position{Commit: at.Position.GetCommitPosition(), Prepare: at.Position.GetPreparePosition()}
 	case *streams.ReadReq_Options_AllOptions_End:
+		after.Commit = math.MaxUint64
+	}
+	if after.Commit > math.MaxInt64 { // some clients say that of the end
 		if after, err = r.store.Head(ctx); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"iter"
+	"math"
 	"sync"
 
 	"strandline/domain"
@@ -11,7 +12,7 @@ import (
 // Follow implements commands.EventStore. Followers near the end share their batches, which must not be changed.
 func (s *Store) Follow(ctx context.Context, after domain.Position) iter.Seq2[[]domain.Record, error] {
 	return func(yield func([]domain.Record, error) bool) {
-		for next := after.Commit + 1; ; {
+		for next := min(after.Commit, math.MaxUint64-1) + 1; ; {
 			if next > s.watermark() {
 				if !yield(nil, nil) {
 					return

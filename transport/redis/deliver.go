@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
 	"github.com/ThreeDotsLabs/watermill/message"
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -41,80 +42,107 @@ const (
 	taken   outcome = iota
 	refused         // or late, but answered
 	late            // not answered at all
-	ended           // the subscription, first
+	unasked         // nobody was there to take it
+	ended           // the subscription, before it was answered
 )
 
-// deliver hands out a message until it is taken or given up. Its error is that of Redis.
-func (s *subscription) deliver(ctx context.Context, m goredis.XMessage) error {
+// deliver hands out a message until it is taken or given up, and keeps the rest in hand meanwhile. It tells whether to go
+// on with the rest. Its error is that of Redis.
+func (s *subscription) deliver(ctx context.Context, m inHand, rest []inHand) (more bool, err error) {
 	if m.Values == nil { // it was trimmed
 		s.done = append(s.done, m.ID)
-		return nil
-	}
-	attempts, err := s.attempts(ctx, m.ID)
-	if err != nil {
-		return err
+		return true, nil
 	}
 	original, err := unmarshalled(m.Values)
 	if err != nil {
-		return s.bury(ctx, m, nil, CausePoison, attempts)
+		return true, s.bury(ctx, m, nil, CausePoison)
 	}
-	if attempts > s.options.attempts {
-		return s.bury(ctx, m, original, CauseFatal, attempts-1)
+	if m.before > s.options.attempts {
+		return true, s.bury(ctx, m, original, CauseFatal)
 	}
-	for ; ; attempts++ {
+	for {
+		m.before++
 		switch s.hand(ctx, original) {
 		case taken:
 			s.done = append(s.done, m.ID)
-			return nil
-		case ended:
-			return s.release([]goredis.XMessage{m})
+			return true, nil
 		case late:
-			return s.bury(ctx, m, original, CauseLate, attempts)
+			return true, s.bury(ctx, m, original, CauseLate)
+		case unasked:
+			m.before--
+			return false, s.release(append([]inHand{m}, rest...))
+		case ended:
+			return false, s.release(rest)
 		}
-		if attempts >= s.options.attempts {
-			return s.bury(ctx, m, original, CauseRefused, attempts)
+		if ctx.Err() == nil && m.before >= s.options.attempts {
+			return true, s.bury(ctx, m, original, CauseRefused)
 		}
-		wait(ctx, s.pause(attempts))
-		if err := s.hold(ctx, m.ID); err != nil {
-			return err
+		if ours, err := s.wait(ctx, m, rest); err != nil || !ours {
+			return false, err
 		}
 	}
+}
+
+// wait waits until a message that was refused may be handed out again, and tells whether it still is this member's.
+func (s *subscription) wait(ctx context.Context, m inHand, rest []inHand) (ours bool, err error) {
+	if err := s.acknowledge(ctx); err != nil && ctx.Err() == nil {
+		return false, err
+	}
+	wait(ctx, s.pause(m.before))
+	if ctx.Err() != nil {
+		return false, s.release(append([]inHand{m}, rest...))
+	}
+	if ours, err := s.takeTurn(ctx); err != nil || !ours {
+		return false, err
+	}
+	m.before++ // it is about to be
+	held := []inHand{m}
+	for _, r := range rest {
+		r.before = max(r.before, 1) // as Redis has counted it
+		held = append(held, r)
+	}
+	kept, err := s.keep(ctx, 0, held)
+	ours = len(kept) == len(held)
+	s.again = s.again || !ours // some of them may still be
+	return ours, err
 }
 
 // hand hands out a copy of a message, once, and waits for what is made of it.
 func (s *subscription) hand(ctx context.Context, original *message.Message) outcome {
 	m := original.Copy()
-	limited, cancel := context.WithTimeout(ctx, s.options.limit)
-	defer cancel()
-	m.SetContext(limited)
-	select {
-	case s.out <- m:
-	case <-limited.Done():
-		if ctx.Err() == nil {
-			return refused // nobody is there to take it
-		}
-		return ended
-	}
-	select {
-	case <-m.Acked():
-		return taken
-	case <-m.Nacked():
-		return refused
-	case <-limited.Done():
-	}
-	patience := time.NewTimer(s.options.grace())
+	handling, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	m.SetContext(handling)
+	patience := time.NewTimer(s.options.limit / 2)
 	defer patience.Stop()
 	select {
+	case s.out <- m:
+	case <-ctx.Done():
+		return unasked
+	case <-patience.C:
+		return unasked
+	}
+	limit := time.AfterFunc(s.options.limit, func() { cancel(context.DeadlineExceeded) })
+	defer limit.Stop()
+	select {
 	case <-m.Acked():
 		return taken
 	case <-m.Nacked():
-		if ctx.Err() != nil {
-			return ended
-		}
+		return refused
+	case <-handling.Done():
+	}
+	patience.Reset(s.options.grace())
+	select {
+	case <-m.Acked():
+		return taken
+	case <-m.Nacked():
 		return refused
 	case <-patience.C:
-		return late
 	}
+	if ctx.Err() != nil {
+		return ended
+	}
+	return late
 }
 
 // pause is how long to wait after so many attempts.
@@ -126,26 +154,8 @@ func (s *subscription) pause(attempts int) time.Duration {
 	return min(s.options.pause<<(attempts-1), longest)
 }
 
-// attempts is how often a message has been delivered, this time included. Most have not been delivered before, which is
-// asked only of those that were not read as new ones.
-func (s *subscription) attempts(ctx context.Context, id string) (int, error) {
-	if s.fresh {
-		return 1, nil
-	}
-	pending, err := s.client.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: s.topic, Group: s.group, Start: id, End: id, Count: 1}).Result()
-	if err != nil || len(pending) == 0 {
-		return 1, err
-	}
-	return int(max(1, pending[0].RetryCount)), nil
-}
-
-// hold has a message delivered once more to this member, for as long as the first time.
-func (s *subscription) hold(ctx context.Context, id string) error {
-	return s.client.XClaim(ctx, &goredis.XClaimArgs{Stream: s.topic, Group: s.group, Consumer: s.member, Messages: []string{id}}).Err()
-}
-
 // bury puts a message into the dead-letter stream and acknowledges it, both or neither.
-func (s *subscription) bury(ctx context.Context, m goredis.XMessage, original *message.Message, cause string, attempts int) error {
+func (s *subscription) bury(ctx context.Context, m inHand, original *message.Message, cause string) error {
 	if original == nil {
 		content, err := json.Marshal(m.Values)
 		if err != nil {
@@ -158,7 +168,8 @@ func (s *subscription) bury(ctx context.Context, m goredis.XMessage, original *m
 	if letter.Metadata == nil {
 		letter.Metadata = message.Metadata{}
 	}
-	maps.Copy(letter.Metadata, message.Metadata{KeyDeadCause: cause, KeyDeadID: m.ID, KeyDeadGroup: s.group, KeyDeadAttempts: strconv.Itoa(attempts)})
+	maps.Copy(letter.Metadata, message.Metadata{KeyDeadCause: cause, KeyDeadID: m.ID, KeyDeadGroup: s.group, KeyDeadAttempts: strconv.Itoa(m.before)})
+	delete(letter.Metadata, redisstream.UUIDHeaderKey) // which cannot be written
 	values, err := wire.Marshal(DeadTopic(s.topic), letter)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -92,6 +93,11 @@ func read(values map[string]any) (e entry, err error) {
 	if err != nil {
 		return e, err
 	}
+	return readMessage(m)
+}
+
+// readMessage reads an entry that has been unmarshalled.
+func readMessage(m *message.Message) (e entry, err error) {
 	if e.prev, err = domain.ParsePosition(m.Metadata.Get(keyPrev)); err != nil {
 		return e, err
 	}
@@ -109,6 +115,33 @@ func read(values map[string]any) (e entry, err error) {
 		return e, fmt.Errorf("%w: the entry does not hold what it says", errEntry)
 	}
 	return e, nil
+}
+
+// Records are the records that a message of Stream brings, still sealed. What was too large to come along is read from the
+// store.
+func Records(ctx context.Context, store Store, m *message.Message) ([]domain.Record, error) {
+	e, err := readMessage(m)
+	if err != nil || e.records != nil {
+		return e.records, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all []domain.Record
+	for batch, err := range store.Follow(ctx, e.prev) {
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range batch {
+			if e.last.Before(r.Position) {
+				return all, nil
+			}
+			all = append(all, r)
+		}
+		if len(all) > 0 && all[len(all)-1].Position == e.last {
+			return all, nil
+		}
+	}
+	return nil, ctx.Err()
 }
 
 var errEntry = errors.New("not an entry of a relay")

@@ -16,7 +16,7 @@ import (
 
 // Sizes and times of reading.
 const (
-	mostRead  = 64                     // entries read at once
+	mostRead  = 16                     // entries read at once
 	heartbeat = 500 * time.Millisecond // without an entry, before the store is asked whether there should have been one
 	reportAll = 2 * time.Second        // how often a reader says how far it is
 )

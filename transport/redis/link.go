@@ -72,6 +72,16 @@ func (l *Link) Relay(store Store, generation string) *Relay {
 	return NewRelay(l.client, store, generation, l.log)
 }
 
+// Worker is a member of a group of automation workers.
+func (l *Link) Worker(group, name string, options ...WorkerOption) *Worker {
+	return NewWorker(l.client, group, name, l.log, options...)
+}
+
+// Publisher is a Publisher for the topics of a component, which waits for Redis no longer than this process ever does.
+func (l *Link) Publisher(component string) (*Publisher, error) {
+	return NewPublisher(l.client, component, answerTime)
+}
+
 // Registry is the list of services that Redis keeps.
 func (l *Link) Registry() *Registry { return NewRegistry(l.client, l.log) }
 

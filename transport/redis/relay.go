@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -28,24 +29,31 @@ const (
 )
 
 // Relay copies what a store appends to Redis. Several may be at work at once: whatever one has added the others do not.
+// What Redis loses while a relay is at work it is given again, as far back as somebody had not read it.
 type Relay struct {
 	client     *goredis.Client
 	store      Store
 	generation string
 	log        *slog.Logger
-	pausing    bool // since something failed, nothing has gone through
+	pausing    bool             // since something failed, nothing has gone through
+	floor      domain.Position  // what comes after it somebody had not read yet, when that was last looked at
+	groups     map[string]place // how far groups are, those too that were lost with the stream
 }
 
 // NewRelay returns a Relay. Generation names the life of the store, in which positions are never given twice; empty where
 // stores do not tell.
 func NewRelay(client *goredis.Client, store Store, generation string, log *slog.Logger) *Relay {
-	return &Relay{client: client, store: store, generation: generation, log: log}
+	return &Relay{client: client, store: store, generation: generation, log: log, groups: map[string]place{}}
 }
 
 // Run relays until ctx ends. While Redis or the store are away it tries again.
 func (r *Relay) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := r.relay(ctx); err != nil && ctx.Err() == nil {
+		switch err := r.relay(ctx); {
+		case ctx.Err() != nil:
+		case errors.Is(err, errGone):
+			r.log.Info("the stream in Redis has lost something: it is filled anew", "stream", Stream, "after", id(r.floor))
+		case err != nil:
 			r.complain(err)
 			wait(ctx, pause)
 		}
@@ -69,6 +77,9 @@ func (r *Relay) works() {
 	}
 }
 
+// errGone is that Redis has lost what somebody may not have read.
+var errGone = errors.New("the stream in Redis is not whole")
+
 // relay begins after the last entry that Redis has.
 func (r *Relay) relay(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -88,21 +99,24 @@ func (r *Relay) relay(ctx context.Context) error {
 			}
 		}
 	}()
-	trimmed := time.Now()
+	begun, tended := false, time.Now()
 	for {
 		records, err := gather(ctx, arriving)
 		if err != nil {
 			return fmt.Errorf("follow the store: %w", err)
 		}
-		if err := r.add(ctx, r.entries(after, records)); err != nil {
-			return err
+		if entries := r.entries(after, records); len(entries) > 0 {
+			if err := r.begin(ctx, entries[0], &begun); err != nil {
+				return err
+			}
+			if err := r.add(ctx, entries); err != nil {
+				return err
+			}
+			after = entries[len(entries)-1].last
 		}
-		if len(records) > 0 {
-			after = records[len(records)-1].Position
-		}
-		if time.Since(trimmed) > trimEvery {
-			trimmed = time.Now()
-			if err := r.trim(ctx); err != nil {
+		if time.Since(tended) > trimEvery {
+			tended = time.Now()
+			if err := r.tend(ctx, after); err != nil {
 				return err
 			}
 		}
@@ -115,9 +129,13 @@ type arrival struct {
 	err   error
 }
 
-// gather waits for something to come, and takes with it what has come already, so that Redis is asked seldom.
+// gather waits a while for something to come, and takes with it what has come already, so that Redis is asked seldom.
 func gather(ctx context.Context, arriving <-chan arrival) (records []domain.Record, err error) {
+	patience := time.NewTimer(trimEvery)
+	defer patience.Stop()
 	select {
+	case <-patience.C:
+		return nil, nil
 	case a, more := <-arriving:
 		if !more {
 			return nil, ctx.Err()
@@ -150,16 +168,19 @@ func (r *Relay) entries(prev domain.Position, records []domain.Record) (all []en
 	return all
 }
 
-// last is where Redis has got to. A stream that is of another life of the store, or that goes beyond the store, is one
-// that nobody can use: it is dropped.
+// last is where Redis has got to; with nothing there, up to where all has been read. A stream that is of another life of
+// the store, or that goes beyond the store, is one that nobody can use: it is dropped.
 func (r *Relay) last(ctx context.Context) (domain.Position, error) {
 	head, err := r.store.Head(ctx)
 	if err != nil {
 		return domain.Position{}, fmt.Errorf("head of the store: %w", err)
 	}
 	found, err := r.client.XRevRangeN(ctx, Stream, "+", "-", 1).Result()
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return domain.Position{}, err
+	}
+	if len(found) == 0 {
+		return r.floor, nil
 	}
 	last, err := position(found[0].ID)
 	if e, bad := read(found[0].Values); bad == nil {
@@ -170,22 +191,46 @@ func (r *Relay) last(ctx context.Context) (domain.Position, error) {
 		return last, nil // somebody's own entry: what comes after it is ours
 	}
 	r.log.Warn("the stream in Redis is not of this store's life: dropped, to be filled anew", "stream", Stream)
-	return domain.Position{}, r.client.Del(ctx, Stream).Err()
+	return r.floor, r.client.Del(ctx, Stream).Err()
+}
+
+// begin makes the stream with its first entry, unless it is there. Where it begins is noted in the same step.
+var begin = goredis.NewScript(`
+	if redis.call('XLEN', KEYS[1]) > 0 then return 0 end
+	redis.call('SET', KEYS[2], ARGV[1])
+	redis.call('XADD', KEYS[1], unpack(ARGV, 2))
+	return 1`)
+
+// begin fills a stream that is not there with its first entry, once.
+func (r *Relay) begin(ctx context.Context, e entry, begun *bool) error {
+	if *begun {
+		return nil
+	}
+	values, err := e.values()
+	if err != nil {
+		return err
+	}
+	args := []any{id(e.prev), id(e.last)}
+	for name, value := range values {
+		args = append(args, name, value)
+	}
+	if err = begin.Run(ctx, r.client, []string{Stream, trimmedTo}, args...).Err(); err != nil && !isThere(err) {
+		return fmt.Errorf("begin %s: %w", Stream, err)
+	}
+	*begun = true
+	return nil
 }
 
 // add adds entries in one round trip. Those that Redis has already are refused by it, which is success, unless what it has
 // is beyond the store.
 func (r *Relay) add(ctx context.Context, entries []entry) error {
-	if len(entries) == 0 {
-		return nil
-	}
 	pipe := r.client.Pipeline()
 	for _, e := range entries {
 		values, err := e.values()
 		if err != nil {
 			return err
 		}
-		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: Stream, ID: id(e.last), Values: values})
+		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: Stream, ID: id(e.last), Values: values, NoMkStream: true})
 	}
 	done, err := pipe.Exec(ctx)
 	if err == nil {
@@ -193,7 +238,9 @@ func (r *Relay) add(ctx context.Context, entries []entry) error {
 		return nil
 	}
 	for _, c := range done {
-		if err := c.Err(); err != nil && !isThere(err) {
+		if err := c.Err(); errors.Is(err, goredis.Nil) {
+			return errGone
+		} else if err != nil && !isThere(err) {
 			return fmt.Errorf("add to %s: %w", Stream, err)
 		}
 	}

@@ -20,7 +20,7 @@ const leastFaster = 10
 // TestSpeed reads the same events by the stock subscriber, a message for each as its publisher makes them, and by a Feed,
 // in turn.
 func TestSpeed(t *testing.T) {
-	const few, many = 3_000, 60_000
+	const few, many = 1_500, 40_000
 	w := newWorld(t, 1)
 	data := fmt.Appendf(nil, `{"timestamp":1700000000000,"sensor":"lamp.accelerometer","data":%0300d}`, 7)
 	for n := 0; n < many; n += 500 {

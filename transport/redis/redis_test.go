@@ -223,7 +223,11 @@ func TestFaults(t *testing.T) {
 			w := newWorld(t, 2)
 			w.append(300)
 			w.follow()
+			works := w.works(redis.NewWorker(w.client, "w", "a", quiet))
 			w.load(func() { fault(w); time.Sleep(200 * time.Millisecond) })
+			if w.server.process != nil {
+				works.all()
+			}
 		})
 	}
 }

@@ -84,7 +84,7 @@ var errGone = errors.New("the stream in Redis is not whole")
 func (r *Relay) relay(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	after, err := r.last(ctx)
+	after, tip, err := r.last(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,17 +99,14 @@ func (r *Relay) relay(ctx context.Context) error {
 			}
 		}
 	}()
-	begun, tended := false, time.Now()
+	tended := time.Now()
 	for {
 		records, err := gather(ctx, arriving)
 		if err != nil {
 			return fmt.Errorf("follow the store: %w", err)
 		}
 		if entries := r.entries(after, records); len(entries) > 0 {
-			if err := r.begin(ctx, entries[0], &begun); err != nil {
-				return err
-			}
-			if err := r.add(ctx, entries); err != nil {
+			if tip, err = r.add(ctx, entries, tip); err != nil {
 				return err
 			}
 			after = entries[len(entries)-1].last
@@ -168,99 +165,103 @@ func (r *Relay) entries(prev domain.Position, records []domain.Record) (all []en
 	return all
 }
 
-// last is where Redis has got to; with nothing there, up to where all has been read. A stream that is of another life of
-// the store, or that goes beyond the store, is one that nobody can use: it is dropped.
-func (r *Relay) last(ctx context.Context) (domain.Position, error) {
+// last is where Redis has got to, and the id of the last entry there; with nothing there, up to where all has been read,
+// and no id. A stream that is of another life of the store, or that goes beyond the store, is one that nobody can use: it
+// is dropped.
+func (r *Relay) last(ctx context.Context) (after domain.Position, tip string, err error) {
 	head, err := r.store.Head(ctx)
 	if err != nil {
-		return domain.Position{}, fmt.Errorf("head of the store: %w", err)
+		return after, "", fmt.Errorf("head of the store: %w", err)
 	}
 	found, err := r.client.XRevRangeN(ctx, Stream, "+", "-", 1).Result()
 	if err != nil {
-		return domain.Position{}, err
+		return after, "", err
 	}
 	if len(found) == 0 {
-		return r.floor, nil
+		return r.floor, "", nil
 	}
 	last, err := position(found[0].ID)
 	if e, bad := read(found[0].Values); bad == nil {
 		if err == nil && e.generation == r.generation && !head.Before(last) {
-			return last, nil
+			return last, found[0].ID, nil
 		}
 	} else if err == nil && !head.Before(last) {
-		return last, nil // somebody's own entry: what comes after it is ours
+		return last, found[0].ID, nil // somebody's own entry: what comes after it is ours
 	}
 	r.log.Warn("the stream in Redis is not of this store's life: dropped, to be filled anew", "stream", Stream)
-	return r.floor, r.client.Del(ctx, Stream).Err()
+	return r.floor, "", r.client.Del(ctx, Stream).Err()
 }
 
-// begin makes the stream with its first entry, unless it is there. Where it begins is noted in the same step.
-var begin = goredis.NewScript(`
-	if redis.call('XLEN', KEYS[1]) > 0 then return 0 end
-	redis.call('SET', KEYS[2], ARGV[1])
-	redis.call('XADD', KEYS[1], unpack(ARGV, 2))
-	return 1`)
+// adding adds entries to a stream that ends where it should, and tells where it ends. So whatever relays there are, and
+// whatever Redis has lost, no entry follows another than the one before it. Where a stream begins is noted.
+var adding = goredis.NewScript(`
+	local found = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+	local tip = #found > 0 and found[1][1] or ''
+	if tip ~= ARGV[1] then return tip end
+	if tip == '' then
+		redis.call('SET', KEYS[2], ARGV[2])
+		redis.call('SET', KEYS[3], 1, 'PX', ARGV[3])
+	end
+	for i = 4, #ARGV, 7 do redis.call('XADD', KEYS[1], unpack(ARGV, i, i + 6)) end
+	return ARGV[#ARGV - 6]`)
 
-// begin fills a stream that is not there with its first entry, once.
-func (r *Relay) begin(ctx context.Context, e entry, begun *bool) error {
-	if *begun {
-		return nil
-	}
-	values, err := e.values()
-	if err != nil {
-		return err
-	}
-	args := []any{id(e.prev), id(e.last)}
-	for name, value := range values {
-		args = append(args, name, value)
-	}
-	if err = begin.Run(ctx, r.client, []string{Stream, trimmedTo}, args...).Err(); err != nil && !isThere(err) {
-		return fmt.Errorf("begin %s: %w", Stream, err)
-	}
-	*begun = true
-	return nil
-}
-
-// add adds entries in one round trip. Those that Redis has already are refused by it, which is success, unless what it has
-// is beyond the store.
-func (r *Relay) add(ctx context.Context, entries []entry) error {
-	pipe := r.client.Pipeline()
-	for _, e := range entries {
-		values, err := e.values()
-		if err != nil {
-			return err
+// add adds entries behind the tip of the stream in one round trip, and returns its new tip. What Redis has already is left
+// out. A stream that ends before the tip has lost something, which is errGone.
+func (r *Relay) add(ctx context.Context, entries []entry, tip string) (string, error) {
+	for len(entries) > 0 {
+		args := []any{tip, id(entries[0].prev), youth.Milliseconds()}
+		for _, e := range entries {
+			values, err := e.values()
+			if err != nil {
+				return "", err
+			}
+			args = append(args, id(e.last))
+			for name, value := range values {
+				args = append(args, name, value)
+			}
 		}
-		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: Stream, ID: id(e.last), Values: values, NoMkStream: true})
-	}
-	done, err := pipe.Exec(ctx)
-	if err == nil {
-		r.works()
-		return nil
-	}
-	for _, c := range done {
-		if err := c.Err(); errors.Is(err, goredis.Nil) {
-			return errGone
-		} else if err != nil && !isThere(err) {
-			return fmt.Errorf("add to %s: %w", Stream, err)
+		ends, err := adding.Run(ctx, r.client, []string{Stream, trimmedTo, young}, args...).Text()
+		switch {
+		case err != nil && isThere(err): // the stream has been beyond its end, which keeps entries out
+			return "", errors.Join(errGone, r.client.Del(ctx, Stream).Err())
+		case err != nil:
+			return "", fmt.Errorf("add to %s: %w", Stream, err)
+		case ends == id(entries[len(entries)-1].last):
+			r.works()
+			return ends, nil
 		}
+		if entries, err = r.without(ctx, entries, ends); err != nil {
+			return "", err
+		}
+		tip = ends
 	}
-	return r.sound(ctx)
+	r.works()
+	return tip, nil
 }
 
-// sound makes sure that the stream does not end beyond the store: somebody else's entry there would keep ours out for ever.
-func (r *Relay) sound(ctx context.Context) error {
-	found, err := r.client.XRevRangeN(ctx, Stream, "+", "-", 1).Result()
-	if err != nil || len(found) == 0 {
-		return err
+// without are the entries that are not in a stream that ends at an unexpected id.
+func (r *Relay) without(ctx context.Context, entries []entry, ends string) ([]entry, error) {
+	if ends == "" {
+		return nil, errGone
 	}
-	last, err := position(found[0].ID)
+	at, err := position(ends)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if head, err := r.store.Head(ctx); err != nil || !head.Before(last) {
-		return err
+	if at.Before(entries[0].prev) {
+		return nil, errGone
 	}
-	return fmt.Errorf("%w: the stream ends at %s, which the store has not", errEntry, found[0].ID)
+	head, err := r.store.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("head of the store: %w", err)
+	}
+	if head.Before(at) { // somebody else's, which would keep ours out for ever
+		return nil, fmt.Errorf("%w: the stream ends at %s, which the store has not", errEntry, ends)
+	}
+	for len(entries) > 0 && !at.Before(entries[0].last) {
+		entries = entries[1:]
+	}
+	return entries, nil
 }
 
 // isThere tells the error of an entry whose id is not beyond the last.

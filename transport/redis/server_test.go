@@ -2,8 +2,10 @@ package redis_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -11,6 +13,15 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 )
+
+// TestMain lets many tests run side by side, as most of their time they wait for something to break.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // server is a real redis-server of the test's own.
 type server struct {
@@ -54,7 +65,7 @@ func (s *server) start() {
 }
 
 func (s *server) client() *goredis.Client {
-	return goredis.NewClient(&goredis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", s.port), MaxRetries: -1, DialerRetries: 1, DialTimeout: 200 * time.Millisecond, ContextTimeoutEnabled: true})
+	return goredis.NewClient(&goredis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", s.port), MaxRetries: -1, DialerRetries: 1, DialTimeout: 2 * time.Second, ContextTimeoutEnabled: true})
 }
 
 func (s *server) signal(sig syscall.Signal) {

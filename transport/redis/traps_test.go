@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,13 +107,17 @@ func TestW1(t *testing.T) {
 	w.must(w.client.XAdd(w.ctx, &goredis.XAddArgs{Stream: redis.Stream, ID: fmt.Sprintf("%d-%d", head.Commit, head.Prepare+1), Values: map[string]any{"what": 1}}).Err())
 	w.append(10)
 	w.same()
+	if got, closed := receive(w.subscribed(redis.NewWorker(w.client, "w", "a", quiet), topic), time.Second); closed || !slices.Equal(got, named(1, 2)) || len(w.dead(topic)) != 1 {
+		t.Errorf("the worker received %v, closed: %v; want m1 and m2", got, closed)
+	}
 }
 
 // TestW2 flushes everything while subscribers listen.
 func TestW2(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorld(t, 2)
 	w.follow()
+	works := w.works(redis.NewWorker(w.client, "w", "a", quiet))
 	w.append(10)
 	w.publish(1, 1)
 	listening := w.stock(redisstream.SubscriberConfig{ConsumerGroup: "g"})
@@ -126,6 +131,7 @@ func TestW2(t *testing.T) {
 		t.Errorf("the stock subscriber received %v after FLUSHALL; want nothing, for ever", got)
 	}
 	w.same()
+	works.all()
 }
 
 // TestW3 lets a consumer die between reading and acknowledging, and another take over.
@@ -145,6 +151,12 @@ func TestW3(t *testing.T) {
 	slices.Sort(inOrder)
 	if slices.Equal(got, inOrder) || !slices.Equal(inOrder, named(1, 6)) {
 		t.Errorf("the stock subscriber received %v; want m1 to m6 in another order", got)
+	}
+	ours := redis.NewWorker(w.client, "w", "first", quiet, redis.InOrder(), redis.WithLimit(time.Second))
+	w.next(w.subscribed(ours, topic)) // read and not acknowledged
+	w.busy.Go(func() { ours.Close() })
+	if got, _ := receive(w.subscribed(redis.NewWorker(w.client, "w", "second", quiet, redis.InOrder(), redis.WithLimit(time.Second)), topic), 2*time.Second); !slices.Equal(got, named(1, 6)) {
+		t.Errorf("the worker that took over received %v; want m1 to m6", got)
 	}
 	for range 6 {
 		w.append(1)
@@ -169,6 +181,11 @@ func TestW4(t *testing.T) {
 		t.Errorf("while one stock subscriber held %s, another received %v; want the same", held.UUID, again)
 	}
 	held.Ack()
+	first := w.next(w.subscribed(redis.NewWorker(w.client, "w", "a", quiet, redis.WithLimit(time.Second)), topic))
+	if again, _ := receive(w.subscribed(redis.NewWorker(w.client, "w", "b", quiet, redis.WithLimit(time.Second)), topic), 900*time.Millisecond); len(again) > 0 {
+		t.Errorf("while one worker held %s, another received %v", first.UUID, again)
+	}
+	first.Ack()
 	w.append(20)
 	w.relayed()
 	slow := make(chan struct{})
@@ -203,9 +220,66 @@ func TestW5(t *testing.T) {
 		w.relayed()
 	}
 	w.must(w.client.XTrimMaxLen(w.ctx, redis.Stream, 2).Err())
+	works := w.works(redis.NewWorker(w.client, "w", "a", quiet))
 	w.follow()
 	w.same()
 	if w.feed.Backfills() == 0 {
 		t.Error("what was trimmed came from nowhere")
+	}
+	works.all() // once a relay has noticed
+}
+
+// work is a worker at the stream of events.
+type work struct {
+	*world
+	mu   sync.Mutex
+	seen map[domain.ID]int
+}
+
+// works has a worker work, by opening what each message brings.
+func (w *world) works(member *redis.Worker) *work {
+	w.Helper()
+	all := &work{world: w, seen: map[domain.ID]int{}}
+	messages, err := member.Subscribe(w.ctx, redis.Stream)
+	w.must(err)
+	w.busy.Go(func() {
+		for m := range messages {
+			records, err := redis.Records(w.ctx, w.store, m)
+			if err != nil {
+				m.Nack()
+				continue
+			}
+			all.mu.Lock()
+			for _, r := range records {
+				all.seen[r.ID]++
+			}
+			all.mu.Unlock()
+			m.Ack()
+		}
+	})
+	w.Cleanup(func() { member.Close() })
+	return all
+}
+
+// all waits until the worker has seen all events that the store has.
+func (w *work) all() {
+	w.Helper()
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		missing, total := 0, 0
+		w.mu.Lock()
+		for r, err := range w.store.ReadAll(w.ctx, domain.Position{}, 0, false) {
+			w.must(err)
+			if total++; w.seen[r.ID] == 0 {
+				missing++
+			}
+		}
+		w.mu.Unlock()
+		if missing == 0 {
+			w.Logf("the worker has seen all %d events", total)
+			return
+		}
+		if time.Since(began) > 20*time.Second {
+			w.Fatalf("the worker has not seen %d of %d events", missing, total)
+		}
 	}
 }

@@ -20,6 +20,13 @@ const checkpoints = "strandline:checkpoints"
 // its front is lost.
 const trimmedTo = "strandline:trimmed"
 
+// young is the key that is there for a while after the stream has begun: its groups are not all back yet, so nobody knows
+// what they need.
+const (
+	young = "strandline:young"
+	youth = time.Minute
+)
+
 // forgotten is after how long a reader that says nothing is taken to be gone. If it comes back it reads the store.
 const forgotten = 10 * time.Minute
 
@@ -48,6 +55,9 @@ func readPlace(text string) (p place, err error) {
 // tend looks after the stream: what it has lost is to be added again, and what all have read may go.
 func (r *Relay) tend(ctx context.Context, after domain.Position) error {
 	if err := r.whole(ctx, after); err != nil {
+		return err
+	}
+	if n, err := r.client.Exists(ctx, young).Result(); err != nil || n > 0 {
 		return err
 	}
 	slowest, err := r.slowest(ctx)

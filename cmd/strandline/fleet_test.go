@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -288,6 +289,39 @@ func (f *fleet) revoked(both []*server) {
 	}
 	if got := ask(both[1]); got != 401 {
 		f.t.Errorf("with a key that was revoked on the other: %d", got)
+	}
+}
+
+// TestDecisionsReachOthers: what is decided about a projection on one process holds for the read models of the others.
+func TestDecisionsReachOthers(t *testing.T) {
+	f := newFleet(t)
+	both := []*server{f.start("api0", "api"), f.start("api1", "api")}
+	person := newStudy(t, both[0], 1).participants[0]
+	positions := make([]string, 3)
+	for i := range positions {
+		_, _, header, err := both[0].try(root, "POST", "/participant/"+person+"/sensor_event", reading(int64(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		positions[i] = header.Get("Strandline-Position")
+	}
+	for _, step := range []struct {
+		word string
+		want map[int64]int
+	}{
+		{"park", map[int64]int{0: 1, 2: 1}},
+		{"discard", map[int64]int{0: 1, 2: 1}},
+		{"retry", map[int64]int{0: 1, 1: 1, 2: 1}},
+	} {
+		both[0].native(t, "POST", "/projections/series/"+step.word+"?position="+positions[1], nil, "Strandline-Reason", "test")
+		for i, s := range both {
+			began := time.Now()
+			for ; !maps.Equal(s.times(t, person), step.want); time.Sleep(50 * time.Millisecond) {
+				if time.Since(began) > 30*time.Second {
+					t.Fatalf("after %s on api0, api%d shows %v, want %v\n%s", step.word, i, s.times(t, person), step.want, s.log)
+				}
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"strandline/commands"
@@ -94,6 +95,17 @@ func (n *node) seedOnce(ctx context.Context, dir string, env lookup) error {
 		return fmt.Errorf("read the directory: %w", err)
 	}
 	return n.seed(ctx, dir, env)
+}
+
+// aside is what a process does that answers no requests but those of operators.
+func (n *node) aside(running context.Context, dir string, log *slog.Logger) {
+	if n.runner != nil {
+		rebuilds := newRebuilder(n, log, func(work func(context.Context)) { n.running.Go(func() { work(running) }) })
+		rebuilds.upgrade()
+		n.running.Go(func() { rebuilds.heed(running) })
+	}
+	n.operators = operators(newVitals(n, dir), n.metrics)
+	n.http = n.operators.guarded().before(http.NotFoundHandler())
 }
 
 // Times of plans that others have made.

@@ -53,8 +53,7 @@ func startNode(ctx context.Context, s *storage, dir string, env lookup, log *slo
 	}
 	n.running.Go(func() { n.presence.register(running) })
 	if !s.roles.has(roleAPI) {
-		n.operators = operators(newVitals(n, dir), n.metrics)
-		n.http = n.operators.guarded().before(http.NotFoundHandler())
+		n.aside(running, dir, log)
 		return n, nil
 	}
 	if err := n.start(ctx, running, dir, env, log); err != nil {
@@ -110,6 +109,9 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 		rest.WithObserver(n.metrics), rest.WithAPIKeys(checker.KnownKey))...)
 	rebuilds := newRebuilder(n, log, begin)
 	rebuilds.upgrade()
+	if n.shared != nil {
+		begin(rebuilds.heed)
+	}
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: rebuilds, Services: n.presence.services,

@@ -51,9 +51,10 @@ type rebuilder struct {
 
 // rebuilding is how the rebuilds of one projection are doing.
 type rebuilding struct {
-	progress *api.Progress // nil while there is none
-	again    bool          // more has been decided since it began
-	failed   string        // why the last one failed, empty if it did not
+	progress *api.Progress    // nil while there is none
+	again    bool             // more has been decided since it began
+	failed   string           // why the last one failed, empty if it did not
+	heeded   projection.State // by the last one
 }
 
 func newRebuilder(n *node, log *slog.Logger, begin func(work func(context.Context))) *rebuilder {
@@ -207,6 +208,9 @@ func (b *rebuilder) rebuild(ctx context.Context, name string, of *rebuilding) er
 	if err != nil {
 		return err
 	}
+	b.mu.Lock()
+	of.heeded = decided
+	b.mu.Unlock()
 	return b.node.runner.RebuildWithout(ctx, name, decided.LeftOut(), b.progress(of))
 }
 

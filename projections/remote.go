@@ -72,7 +72,7 @@ func (e *elsewhere) open(ctx context.Context) error {
 
 // serve makes a build the one that serves here. It is called with mu.
 func (e *elsewhere) serve(w *remoteWriter, leftOut []domain.Position) {
-	w.wrote = e.remote.Watermark().Set
+	w.wrote, w.slow = e.remote.Watermark().Set, e.remote.Watermark().Stall
 	e.serving, e.leftOut = w, leftOut
 	w.wrote(w.Checkpoint())
 }
@@ -184,6 +184,7 @@ type remoteWriter struct {
 	build   RemoteBuild
 	leftOut positions
 	wrote   func(domain.Position) // told of every checkpoint, if it serves
+	slow    func(error)           // told, if it serves, that the engine does not answer
 
 	mu     sync.Mutex
 	parked []readmodels.Parked // all that are parked, ascending
@@ -201,7 +202,9 @@ func (w *remoteWriter) apply(ctx context.Context, batches []batch) error {
 }
 
 func (w *remoteWriter) write(ctx context.Context, b RemoteBatch) error {
+	answered := w.watch()
 	err := recovered(func() error { return w.build.Write(ctx, b) })
+	answered()
 	if err != nil {
 		return err
 	}
@@ -212,6 +215,33 @@ func (w *remoteWriter) write(ctx context.Context, b RemoteBatch) error {
 		w.wrote(b.UpTo)
 	}
 	return nil
+}
+
+// slowWrite is how long an engine may take to write before nobody waits for it any more.
+const slowWrite = 2 * time.Second
+
+var errSlow = fmt.Errorf("%w: the engine has not answered a write for %s", domain.ErrUnavailable, slowWrite)
+
+// watch tells when a write is slow, until it has been answered.
+func (w *remoteWriter) watch() (answered func()) {
+	if w.slow == nil {
+		return func() {}
+	}
+	var mu sync.Mutex
+	done := false
+	timer := time.AfterFunc(slowWrite, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !done {
+			w.slow(errSlow)
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		done = true
+	}
 }
 
 // gather puts batches together.

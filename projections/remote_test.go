@@ -179,6 +179,30 @@ func TestARemoteModelGoesOnAfterItsEngineWasAway(t *testing.T) {
 	}
 }
 
+func TestNobodyWaitsForARemoteModelWhoseEngineIsSilent(t *testing.T) {
+	t.Parallel()
+	l, e := newLog(), &engine{}
+	c := &connection{engine: e}
+	model := projections.Elsewhere(c, "g")
+	_, _ = run(t, l, l.decode, model)
+	write(t, l, 3)
+	wait(t, &c.watermark, l.head(t))
+	e.mu.Lock()
+	write(t, l, 3)
+	err := c.watermark.Wait(t.Context(), l.head(t))
+	began := time.Now()
+	again := c.watermark.Wait(t.Context(), l.head(t))
+	waited := time.Since(began)
+	e.mu.Unlock()
+	if !errors.Is(err, readmodels.ErrStalled) || !errors.Is(again, readmodels.ErrStalled) || waited > time.Second {
+		t.Errorf("waiting for an engine that is silent: %v, then after %s %v", err, waited, again)
+	}
+	arrive(t, model, l.head(t))
+	if err := model.Stalled(); err != nil {
+		t.Errorf("after the engine has answered: %v", err)
+	}
+}
+
 // arrive waits until a model that may have stalled has reached a position.
 func arrive(t *testing.T, m projections.Model, at domain.Position) {
 	t.Helper()

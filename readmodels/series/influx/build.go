@@ -30,6 +30,7 @@ type build struct {
 	store  *Store
 	name   string // of its measurement of near samples
 	origin string
+	before *build   // what served when it was begun, nil for none
 	done   progress // for who writes
 	shown  atomic.Pointer[progress]
 }
@@ -81,33 +82,32 @@ func (b *build) save(ctx context.Context, p *progress) error {
 	return b.store.server.write(ctx, line)
 }
 
-// load reads the checkpoint. A build without one is not there.
-func (b *build) load(ctx context.Context) (found bool, err error) {
-	var position, numbers string
+// load reads the checkpoint and the origin. Without a checkpoint that can be read, both are empty.
+func (b *build) load(ctx context.Context) error {
+	var position, numbers, origin string
 	var mask int64
-	err = b.store.server.each(ctx, b.store.from(fmt.Sprintf(`r._measurement == "%s" and r.build == "%s"`, checkpoints, b.name), earliest, latest)+
-		"|> last()", func(r row) error {
+	condition := fmt.Sprintf(`r._measurement == "%s" and r.build == "%s"`, checkpoints, b.name)
+	err := b.store.server.each(ctx, b.store.from(condition, earliest, latest)+"|> last()", func(r row) error {
 		switch r.text("_field") {
 		case "position":
 			position = r.text("_value")
 		case "lanes":
 			numbers = r.text("_value")
 		case "origin":
-			b.origin = r.text("_value")
+			origin = r.text("_value")
 		case "kinds":
 			mask, _ = r.values["_value"].(int64)
 		}
 		return nil
 	})
-	if err != nil || position == "" {
-		return false, err
-	}
-	p, err := readProgress(position, numbers, mask)
 	if err != nil {
-		return false, fmt.Errorf("%w: %w", readmodels.ErrDamaged, err)
+		return err
 	}
-	b.finish(p)
-	return true, nil
+	if p, err := readProgress(position, numbers, mask); err == nil {
+		b.origin = origin
+		b.finish(p)
+	}
+	return nil
 }
 
 // Parked implements readmodels.RemoteBuild.
@@ -132,11 +132,11 @@ func (b *build) Serve(ctx context.Context) error {
 	if err := b.store.server.write(ctx, line); err != nil {
 		return err
 	}
-	old := b.store.serving.Swap(b)
-	if old == nil || old.name == b.name {
-		return nil
+	b.store.serving.Store(b)
+	if b.before != nil && b.before.name != b.name {
+		_ = b.before.Drop(ctx) // what is left of it is dropped by the next that takes its name
 	}
-	return old.Drop(ctx)
+	return nil
 }
 
 // Drop implements readmodels.RemoteBuild.

@@ -76,6 +76,18 @@ func testRebuild(t *testing.T, s *influxtest.Server) {
 	if got := w.build.Checkpoint(); got != at(60) {
 		t.Errorf("after a restart, what serves is at %s", got)
 	}
+	other := influx.New(w.config, w.generation, time.Now) // a process that has not opened it
+	defer other.Close()
+	left, err := other.Beside(t.Context(), "origin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Dump(t); got != before {
+		t.Errorf("beside a build that another process begins, the dump is\n%s\nwant\n%s", got, before)
+	}
+	if err := left.Drop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if got := s.Query(t, "SHOW MEASUREMENTS ON strandline"); !strings.Contains(got, `_b2"`) || strings.Contains(got, "_b1") {
 		t.Errorf("measurements that are left: %s", got)
 	}

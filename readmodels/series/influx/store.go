@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -56,24 +55,15 @@ func (s *Store) Wait(ctx context.Context, position domain.Position) error {
 
 // Open implements readmodels.Remote.
 func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild, error) {
-	name, err := s.find(ctx)
+	b, err := s.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if name != "" {
-		b := s.newBuild(name, origin, progress{})
-		found, err := b.load(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if found && b.origin == origin && strings.HasPrefix(name, s.prefix()) {
-			s.serving.Store(b)
-			return b, nil
-		}
-		s.serving.Store(b) // to be dropped by the one that takes its place
+	if b != nil && b.origin == origin && strings.HasPrefix(b.name, s.prefix()) {
+		s.serving.Store(b)
+		return b, nil
 	}
-	b, err := s.begin(ctx, origin)
-	if err != nil {
+	if b, err = s.begin(ctx, origin); err != nil {
 		return nil, err
 	}
 	return b, b.Serve(ctx)
@@ -88,10 +78,24 @@ func (s *Store) Beside(ctx context.Context, origin string) (readmodels.RemoteBui
 	return b, nil
 }
 
+// current is the build that serves, as the server has it where that is not known; nil if there is none. One whose
+// checkpoint is missing has no origin.
+func (s *Store) current(ctx context.Context) (*build, error) {
+	if b := s.serving.Load(); b != nil {
+		return b, nil
+	}
+	name, err := s.find(ctx)
+	if err != nil || name == "" {
+		return nil, err
+	}
+	b := s.newBuild(name, "", progress{})
+	return b, b.load(ctx)
+}
+
 // find is the name of the build that serves, empty if there is none.
 func (s *Store) find(ctx context.Context) (name string, err error) {
-	err = s.server.each(ctx, s.from(fmt.Sprintf(`r._measurement == "%s" and r.store == "%s" and r._field == "build"`, serving, s.generation), earliest, latest)+
-		"|> last()", func(r row) error {
+	condition := fmt.Sprintf(`r._measurement == "%s" and r.store == "%s" and r._field == "build"`, serving, s.generation)
+	err = s.server.each(ctx, s.from(condition, earliest, latest)+"|> last()", func(r row) error {
 		name = r.text("_value")
 		return nil
 	})
@@ -103,14 +107,18 @@ func (s *Store) prefix() string {
 	return fmt.Sprintf("strandline_series_v%d_%s_b", s.Version(), s.generation)
 }
 
-// begin makes an empty build with a name of its own. What is left of one that a crash has kept from serving is dropped.
+// begin makes an empty build, by the one of two names that what serves does not have: what a crash has left of another is
+// dropped.
 func (s *Store) begin(ctx context.Context, origin string) (*build, error) {
-	number := 1
-	if b := s.serving.Load(); b != nil {
-		n, _ := strconv.Atoi(strings.TrimPrefix(b.name, s.prefix()))
-		number = n + 1
+	now, err := s.current(ctx)
+	if err != nil {
+		return nil, err
 	}
-	b := s.newBuild(s.prefix()+strconv.Itoa(number), origin, progress{})
+	b := s.newBuild(s.prefix()+"1", origin, progress{})
+	if now != nil && now.name == b.name {
+		b.name = s.prefix() + "2"
+	}
+	b.before = now
 	if err := b.Drop(ctx); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,6 @@ import (
 	"strandline/projections"
 	"strandline/readmodels/audit"
 	"strandline/readmodels/documents"
-	"strandline/readmodels/series"
 	"strandline/transport/rest"
 	"strandline/transport/rest/api"
 	"strandline/transport/rest/lamp"
@@ -115,12 +114,12 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: rebuilds, Services: n.presence.services,
-		Audit: audit.New(n.audit), Series: series.NewStore(n.series), Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
+		Audit: audit.New(n.audit), Series: n.samples, Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
 		Backups: &backups{storage: n.storage, dir: dir, log: log},
 	})
 	clients := lamp.New(lamp.Parts{
 		Bus: n.bus, Keys: n.keys, Directory: n.directory, SignIn: checker,
-		Documents: documents.New(n.documents), Series: series.NewStore(n.series),
+		Documents: documents.New(n.documents), Series: n.samples,
 	})
 	n.http = rest.Switch{
 		Segments: map[string]http.Handler{
@@ -145,10 +144,8 @@ func (n *node) catchUp(ctx context.Context, model rest.Waiter) error {
 func (n *node) catchUpSoon(ctx context.Context) {
 	ctx, stop := context.WithTimeout(ctx, time.Second)
 	defer stop()
-	for _, db := range []rest.Waiter{n.documents, n.series, n.audit} {
-		if n.catchUp(ctx, db) != nil {
-			return // readyz names it
-		}
+	for _, model := range []rest.Waiter{n.documents, n.samples, n.audit} {
+		_ = n.catchUp(ctx, model) // readyz names it
 	}
 }
 

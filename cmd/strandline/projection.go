@@ -18,6 +18,7 @@ import (
 
 	"strandline/domain"
 	"strandline/projections"
+	"strandline/readmodels/series/influx"
 )
 
 func newProjection(env lookup, io streams) *cobra.Command {
@@ -91,12 +92,17 @@ func (c *client) projections(ctx context.Context) ([]projectionStatus, error) {
 }
 
 func listOffline(ctx context.Context, data string) (list []projectionStatus, err error) {
-	s, err := openStopped(data)
+	s, err := openStopped(data, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.closeModels(), s.close()) }()
-	all, err := projections.New(s.log, s.decode, s.models).Status(ctx, time.Now())
+	return statusOf(ctx, projections.New(s.log, s.decode, s.models))
+}
+
+// statusOf is how the projections of a stopped server are doing.
+func statusOf(ctx context.Context, r *projections.Runner) (list []projectionStatus, err error) {
+	all, err := r.Status(ctx, time.Now())
 	for _, p := range all {
 		list = append(list, projectionStatus{
 			Name: p.Name, Version: p.Version, Checkpoint: p.Checkpoint.String(), LagEvents: p.Behind,
@@ -142,6 +148,7 @@ func newProjectionRebuild(env lookup, io streams) *cobra.Command {
 	var o connection
 	var form output
 	var data string
+	var samples influxPlace
 	c := &cobra.Command{
 		Use:   "rebuild NAME",
 		Short: "Make a projection again from the start of the log",
@@ -151,7 +158,11 @@ is asked to do so, as the administrator; with --data it is done here, on a stopp
   strandline projection rebuild series --data ./data`,
 		Args: oneProjection, ValidArgsFunction: projectionNames,
 		RunE: func(c *cobra.Command, args []string) error {
-			done, err := rebuild(c.Context(), &o, env, data, args[0], io)
+			config, err := samples.config(settled(c.Flags()))
+			if err != nil {
+				return err
+			}
+			done, err := rebuild(c.Context(), &o, env, data, config, args[0], io)
 			if err != nil {
 				return err
 			}
@@ -160,6 +171,7 @@ is asked to do so, as the administrator; with --data it is done here, on a stopp
 	}
 	o.flags(c)
 	c.Flags().StringVar(&data, "data", "", "data folder of a stopped server (default: ask the running one at --url)")
+	samples.flags(c.Flags())
 	form.flags(c)
 	return c
 }
@@ -189,14 +201,11 @@ is kept in its place: the same command again undoes it. The server is asked as t
 }
 
 // rebuild rebuilds a projection, of a stopped server or by asking the running one, and returns how it is then.
-func rebuild(ctx context.Context, o *connection, env lookup, data, name string, io streams) (projectionStatus, error) {
+func rebuild(ctx context.Context, o *connection, env lookup, data string, samples *influx.Config, name string, io streams) (projectionStatus, error) {
 	if data == "" {
 		return changeOnline(ctx, o, env, name, "rebuild", io)
 	}
-	if err := rebuildOffline(ctx, data, name, io); err != nil {
-		return projectionStatus{}, err
-	}
-	list, err := listOffline(ctx, data)
+	list, err := rebuildOffline(ctx, data, samples, name, io)
 	if err != nil {
 		return projectionStatus{}, err
 	}
@@ -229,16 +238,16 @@ func oneProjection(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// rebuildOffline rebuilds in the data folder of a stopped server.
-func rebuildOffline(ctx context.Context, data, name string, io streams) (err error) {
-	s, err := openStopped(data)
+// rebuildOffline rebuilds in the data folder of a stopped server, and returns how all projections are then.
+func rebuildOffline(ctx context.Context, data string, samples *influx.Config, name string, io streams) (list []projectionStatus, err error) {
+	s, err := openStopped(data, samples)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	model, err := s.model(name)
 	if err != nil {
-		return errors.Join(err, s.closeModels())
+		return nil, errors.Join(err, s.closeModels())
 	}
 	runner := projections.New(s.log, s.decode, s.models)
 	running, stop := context.WithCancel(ctx)
@@ -247,12 +256,16 @@ func rebuildOffline(ctx context.Context, data, name string, io streams) (err err
 	watch := newProgress(io.err, "rebuild "+model.Name())
 	err = runner.Rebuild(ctx, name, func(p projections.Progress) { watch.show(p.Share, p.Remaining) })
 	watch.done()
+	if err == nil {
+		list, err = statusOf(ctx, runner)
+	}
 	stop()
-	return errors.Join(err, <-ended)
+	return list, errors.Join(err, <-ended)
 }
 
 func newProjectionDump(io streams) *cobra.Command {
 	var data, at string
+	var samples influxPlace
 	c := &cobra.Command{
 		Use:   "dump NAME",
 		Short: "Print all that a projection holds, as lines of JSON",
@@ -261,15 +274,22 @@ dumps of one log as of one position are equal byte for byte.`,
 		Example: `  strandline projection dump series --data ./data | sha256sum
   strandline projection dump documents --data ./data --at 1f`,
 		Args: oneProjection, ValidArgsFunction: projectionNames,
-		RunE: func(c *cobra.Command, args []string) error { return dump(c.Context(), data, args[0], at, io) },
+		RunE: func(c *cobra.Command, args []string) error {
+			config, err := samples.config(settled(c.Flags()))
+			if err != nil {
+				return err
+			}
+			return dump(c.Context(), data, config, args[0], at, io)
+		},
 	}
 	c.Flags().StringVar(&data, "data", "data", "data folder of a stopped server")
 	c.Flags().StringVar(&at, "at", "", "as of this position (default: the end of the log)")
+	samples.flags(c.Flags())
 	return c
 }
 
-func dump(ctx context.Context, data, name, at string, io streams) (err error) {
-	s, err := openStopped(data)
+func dump(ctx context.Context, data string, samples *influx.Config, name, at string, io streams) (err error) {
+	s, err := openStopped(data, samples)
 	if err != nil {
 		return err
 	}
@@ -324,10 +344,10 @@ func (f watchedFeed) Follow(ctx context.Context, after domain.Position) iter.Seq
 	}
 }
 
-// openStopped opens the data folder of a stopped server, which must be there.
-func openStopped(data string) (*storage, error) {
+// openStopped opens the data folder of a stopped server, which must be there, and its samples where they are kept.
+func openStopped(data string, samples *influx.Config) (*storage, error) {
 	if _, err := os.Stat(filepath.Join(data, "log")); err != nil {
 		return nil, exitWith(exitData, fmt.Errorf("%s is no data folder of Strandline: %w", data, err))
 	}
-	return openStorage(data, opening{durable: true}, slog.New(slog.DiscardHandler))
+	return openStorage(data, opening{influx: samples, durable: true}, slog.New(slog.DiscardHandler))
 }

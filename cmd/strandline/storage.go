@@ -17,6 +17,8 @@ import (
 	"strandline/projections"
 	"strandline/readmodels"
 	"strandline/readmodels/directory"
+	"strandline/readmodels/series"
+	"strandline/readmodels/series/influx"
 	"strandline/transport/eventstore/embedded"
 	"strandline/transport/files"
 	"strandline/transport/keys"
@@ -35,7 +37,9 @@ type storage struct {
 	codec     *codec.Codec         // seals and opens
 	directory *directory.Directory // of a process that answers requests
 	documents *readmodels.DB
-	series    *readmodels.DB
+	series    *readmodels.DB // nil where samples are kept elsewhere
+	samples   samples
+	influx    *influx.Store // nil where samples are kept here
 	audit     *readmodels.DB
 	models    []projections.Model
 	tracer    *tracing.Tracer  // nil where nothing is traced
@@ -49,22 +53,24 @@ type storage struct {
 type truth struct {
 	log, keys files.System
 	options   embedded.Options
-	elsewhere eventLog // in the place of log; nil if that is here
-	keysDir   string   // of keys; if it is empty, the folder keys
-	roles     duties   // nil for api and project
+	elsewhere eventLog       // in the place of log; nil if that is here
+	influx    *influx.Config // where samples are kept, nil if in the folder
+	keysDir   string         // of keys; if it is empty, the folder keys
+	roles     duties         // nil for api and project
 }
 
 // opening says how a data folder is opened.
 type opening struct {
-	elsewhere eventLog // where events are stored, nil if in the folder
-	keys      string   // the folder of the keys, if it is another than keys
-	roles     duties   // nil for api and project
-	durable   bool     // the log waits for the disk
+	elsewhere eventLog       // where events are stored, nil if in the folder
+	influx    *influx.Config // where samples are kept, nil if in the folder
+	keys      string         // the folder of the keys, if it is another than keys
+	roles     duties         // nil for api and project
+	durable   bool           // the log waits for the disk
 }
 
 // openStorage opens a data folder and makes what is missing.
 func openStorage(dir string, p opening, log *slog.Logger) (*storage, error) {
-	t := truth{elsewhere: p.elsewhere, keysDir: p.keys, roles: p.roles, options: embedded.Options{NoSync: !p.durable, Logger: part(log, "log")}}
+	t := truth{elsewhere: p.elsewhere, influx: p.influx, keysDir: p.keys, roles: p.roles, options: embedded.Options{NoSync: !p.durable, Logger: part(log, "log")}}
 	if err := t.onDisk(dir); err != nil {
 		return nil, exitWith(exitData, fmt.Errorf("data folder %s: %w", dir, unusable(err)))
 	}
@@ -118,7 +124,7 @@ func (s *storage) open(t truth, dir string, log *slog.Logger) error {
 		return err
 	}
 	s.codec = codec.New(s.keys, s.keys, compressor, compressor)
-	if err := s.openModels(filepath.Join(dir, "readmodels"), s.log.Generation().String(), part(log, "readmodels")); err != nil {
+	if err := s.openModels(t, filepath.Join(dir, "readmodels"), part(log, "readmodels")); err != nil {
 		return err
 	}
 	return s.complete()
@@ -194,7 +200,8 @@ func unusable(err error) error {
 	return fmt.Errorf("%w; give --data a folder that this user may make and write", err)
 }
 
-func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
+func (s *storage) openModels(t truth, dir string, log *slog.Logger) error {
+	generation := s.log.Generation().String()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return unusable(err)
 	}
@@ -209,6 +216,12 @@ func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
+		if table.db == &s.series && t.influx != nil {
+			if err := s.openInflux(t, dir, out, log); err != nil {
+				return err
+			}
+			continue
+		}
 		db, err := readmodels.Open(dir, table.projection.Schema, generation, readmodels.LeavingOut(out), readmodels.WithLogger(log),
 			readmodels.Former(table.projection.FormerVersions()...))
 		if err != nil {
@@ -216,6 +229,9 @@ func (s *storage) openModels(dir, generation string, log *slog.Logger) error {
 		}
 		*table.db = db
 		s.models = append(s.models, projections.Table(table.projection, db))
+	}
+	if s.series != nil {
+		s.samples = series.NewStore(s.series)
 	}
 	return nil
 }
@@ -283,6 +299,9 @@ func (s *storage) closeModels() error {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
+	}
+	if s.influx != nil {
+		errs = append(errs, s.influx.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -30,7 +30,7 @@ type build struct {
 	store  *Store
 	name   string // of its measurement of near samples
 	origin string
-	before *build   // what served when it was begun, nil for none
+	before *build   // what served when it was begun, as the server had it; nil for none
 	done   progress // for who writes
 	shown  atomic.Pointer[progress]
 }
@@ -132,9 +132,12 @@ func (b *build) Serve(ctx context.Context) error {
 	if err := b.store.server.write(ctx, line); err != nil {
 		return err
 	}
-	b.store.serving.Store(b)
-	if b.before != nil && b.before.name != b.name {
-		_ = b.before.Drop(ctx) // what is left of it is dropped by the next that takes its name
+	before := b.store.serving.Swap(b)
+	if before == nil {
+		before = b.before
+	}
+	if before != nil && before.name != b.name {
+		_ = before.Drop(ctx) // what is left of it is dropped by the next that takes its name
 	}
 	return nil
 }

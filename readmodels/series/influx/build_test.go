@@ -88,7 +88,7 @@ func testRebuild(t *testing.T, s *influxtest.Server) {
 	if err := left.Drop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Query(t, "SHOW MEASUREMENTS ON strandline"); !strings.Contains(got, `_b2"`) || strings.Contains(got, "_b1") {
+	if got := s.Query(t, "SHOW MEASUREMENTS ON strandline"); !strings.Contains(got, `_b3"`) || strings.Contains(got, "_b1") {
 		t.Errorf("measurements that are left: %s", got)
 	}
 	w.open(t, "another origin")
@@ -239,7 +239,7 @@ func TestDeletePredicate(t *testing.T) {
 }
 
 // buildName is that of the first build of the generation "generation".
-const buildName = "strandline_series_v1_e661f4c9_b1"
+const buildName = "strandline_series_v1_e661f4c9_b3"
 
 func TestParseConfig(t *testing.T) {
 	for text, want := range map[string]influx.Config{

@@ -63,7 +63,7 @@ func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild
 		s.serving.Store(b)
 		return b, nil
 	}
-	if b, err = s.begin(ctx, origin); err != nil {
+	if b, err = s.begin(ctx, origin, "1", "2"); err != nil {
 		return nil, err
 	}
 	return b, b.Serve(ctx)
@@ -71,7 +71,7 @@ func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild
 
 // Beside implements readmodels.Remote.
 func (s *Store) Beside(ctx context.Context, origin string) (readmodels.RemoteBuild, error) {
-	b, err := s.begin(ctx, origin)
+	b, err := s.begin(ctx, origin, "3", "4") // perhaps before the one that serves is opened
 	if err != nil {
 		return nil, err
 	}
@@ -107,16 +107,16 @@ func (s *Store) prefix() string {
 	return fmt.Sprintf("strandline_series_v%d_%s_b", s.Version(), s.generation)
 }
 
-// begin makes an empty build, by the one of two names that what serves does not have: what a crash has left of another is
-// dropped.
-func (s *Store) begin(ctx context.Context, origin string) (*build, error) {
+// begin makes an empty build, by the one of two names that what serves does not have. What a crash has left of an earlier
+// one of that name is dropped.
+func (s *Store) begin(ctx context.Context, origin, name, otherwise string) (*build, error) {
 	now, err := s.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := s.newBuild(s.prefix()+"1", origin, progress{})
+	b := s.newBuild(s.prefix()+name, origin, progress{})
 	if now != nil && now.name == b.name {
-		b.name = s.prefix() + "2"
+		b.name = s.prefix() + otherwise
 	}
 	b.before = now
 	if err := b.Drop(ctx); err != nil {

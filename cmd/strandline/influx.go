@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"strandline/domain"
+	"strandline/projections"
+	"strandline/readmodels/series"
+	"strandline/readmodels/series/influx"
+)
+
+// samples are what the doors ask of readmodels/series, wherever it is kept.
+type samples interface {
+	Wait(ctx context.Context, position domain.Position) error
+	Checkpoint() domain.Position
+	Each(ctx context.Context, q series.Query) iter.Seq2[series.Sample, error]
+	Merged(ctx context.Context, c series.Choice) iter.Seq2[series.Sample, error]
+	Latest(ctx context.Context, subject string, channels, names []string) ([]series.Sample, error)
+}
+
+// influxPlace holds the flags that say where samples are kept.
+type influxPlace struct{ at address }
+
+const influxToken = "influx-token"
+
+func (p *influxPlace) flags(flags *pflag.FlagSet) {
+	flags.Var(&p.at, "influx",
+		"where samples are kept: an InfluxDB, as http://HOST:8086?org=ORG&bucket=BUCKET, with 1.8 as http://HOST:8086?bucket=DATABASE/POLICY (default: DIR/readmodels)")
+	secretFlags(flags, influxToken, "the token of --influx, with 1.8 USER:PASSWORD")
+}
+
+// config is where samples are kept; nil is the data folder.
+func (p *influxPlace) config(env lookup) (*influx.Config, error) {
+	if p.at == "" {
+		return nil, nil
+	}
+	config, err := influx.ParseConfig(string(p.at))
+	if err == nil {
+		config.Token, err = environmentSecret(env, variable(influxToken))
+	}
+	if err != nil {
+		return nil, exitWith(exitUsage, fmt.Errorf("--influx: %w", err))
+	}
+	return &config, nil
+}
+
+// inTheClear tells whether others on the way to a server can read what is sent.
+func inTheClear(c *influx.Config) bool {
+	u, err := url.Parse(c.URL)
+	return err == nil && u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback()
+}
+
+// openInflux has samples kept in an InfluxDB, which need not be there yet.
+func (s *storage) openInflux(t truth, dir string, leftOut []domain.Position, log *slog.Logger) error {
+	if inTheClear(t.influx) {
+		log.Warn("samples, and the token of --influx, go over the network in the clear: give --influx as https://…, or see that nobody listens there")
+	}
+	generation := s.log.Generation().String()
+	owner, err := s.ownerOf(t, dir)
+	if err != nil {
+		return err
+	}
+	s.influx = influx.New(*t.influx, generation+owner, s.clock)
+	s.samples = s.influx
+	s.models = append(s.models, projections.Elsewhere(s.influx, generation, leftOut...))
+	return nil
+}
+
+// ownerFile has a name of the read models of a folder.
+const ownerFile = "owner"
+
+// ownerOf tells the samples of processes apart that share an event store, since each fills read models of its own: it is
+// empty where the event store is in the folder.
+func (s *storage) ownerOf(t truth, dir string) (string, error) {
+	if t.elsewhere == nil {
+		return "", nil
+	}
+	name := filepath.Join(dir, ownerFile)
+	owner, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		owner = []byte(rand.Text())
+		err = writeFile(name, owner, 0o600)
+	}
+	return string(owner), err
+}

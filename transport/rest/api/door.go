@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -225,8 +226,8 @@ func (c *call) understand(found route) (err error) {
 	if c.media, err = negotiate(r.Header.Get("Accept"), found.operation.offers()); err != nil {
 		return err
 	}
-	if found.operation.body == nil && c.Meta.IdempotencyKey != "" {
-		if _, err := c.Body(); err != nil { // it says nothing, but belongs to what the key stands for
+	if found.operation.body == nil {
+		if err := c.saysNothing(); err != nil {
 			return err
 		}
 	}
@@ -241,6 +242,23 @@ func (c *call) understand(found route) (err error) {
 		c.gone, err = err, nil
 	}
 	return err
+}
+
+// saysNothing makes sure that no command is sent what it would not listen to: who names in a body what to discard must not
+// have everything discarded. Elsewhere a body says nothing, but belongs to what an idempotency key stands for.
+func (c *call) saysNothing() error {
+	if c.Request().Method != http.MethodPost && c.Meta.IdempotencyKey == "" {
+		return nil
+	}
+	body, err := c.Body()
+	if err != nil || c.Request().Method != http.MethodPost {
+		return err
+	}
+	switch string(bytes.TrimSpace(body)) {
+	case "", "{}", "null":
+		return nil
+	}
+	return fmt.Errorf("%w: this route takes no body; what it is to know stands in its path and query", domain.ErrInvalid)
 }
 
 // carryOut gives a command to the bus. Where what it is about is gone, it finds out what came of it when the same request

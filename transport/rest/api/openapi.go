@@ -225,8 +225,10 @@ func (r route) mayFailWith(k known) bool {
 		return r.object != nil || strings.Contains(r.path, "{") || r.method != http.MethodGet
 	case http.StatusForbidden:
 		return !r.open()
-	case http.StatusUnsupportedMediaType, http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
+	case http.StatusUnsupportedMediaType:
 		return r.operation.body != nil
+	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
+		return r.operation.body != nil || r.method == http.MethodPost // see saysNothing
 	case http.StatusConflict, http.StatusUnprocessableEntity:
 		return r.method != http.MethodGet
 	}

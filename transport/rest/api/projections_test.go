@@ -84,6 +84,21 @@ func TestRevert(t *testing.T) {
 	}
 }
 
+// TestCommandsListenToNoBody, and are not carried out where one says something.
+func TestCommandsListenToNoBody(t *testing.T) {
+	for body, status := range map[string]int{"": 202, " {} ": 202, "null": 202, `{"positions":["1"]}`: 400, `["1"]`: 400, "position=1": 400} {
+		for _, word := range []string{"rebuild", "retry", "discard"} {
+			w := newWorld(t)
+			w.parked = []api.Parked{{Position: pos(1), State: "parked", Attempts: 1}}
+			w.happen(t, added("anna"))
+			got, answer := w.sent(t, "POST", "/projections/series/"+word, "root", body)
+			if got != status || (len(w.done) == 1) != (status == 202) || status == 400 && !strings.Contains(answer, "this route takes no body") {
+				t.Errorf("%s with the body %q: %d %s, commands %+v; want %d", word, body, got, answer, w.done, status)
+			}
+		}
+	}
+}
+
 // TestNothingParked has nothing to decide, and says so without a command.
 func TestNothingParked(t *testing.T) {
 	w := newWorld(t)

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strings"
@@ -118,4 +119,51 @@ func TestEventStoreElsewhere(t *testing.T) {
 		t.Errorf("stopped with %d: %s", code, s.log)
 	}
 	t.Logf("started in %s", s.started)
+}
+
+// TestDrillKillElsewhere kills with -9, under load and over and over, now the event store that is elsewhere, now the server
+// that uses it, now both: whatever was answered is found again, once, and nothing by halves.
+func TestDrillKillElsewhere(t *testing.T) {
+	rounds, data := pick(3, 30), t.TempDir()
+	events := startEvents(t)
+	place := withArgs("--eventstore", "esdb://"+events.address+"?tls=false")
+	s := startNode(t, data, place)
+	made := newStudy(t, s, 4)
+	var promises promises
+	slowest := time.Duration(0)
+	for round := range rounds {
+		var group sync.WaitGroup
+		for i, p := range made.participants {
+			group.Go(func() { promises.load(s, i, p) })
+		}
+		pause := func() { time.Sleep(time.Duration(200+rand.IntN(400)) * time.Millisecond) }
+		pause()
+		if round%3 != 1 {
+			events.kill()
+			pause()
+		}
+		if round%3 == 0 { // it goes on when the event store is back
+			events.start()
+			answered := promises.next.Load() + 20
+			for began := time.Now(); promises.next.Load() < answered; time.Sleep(10 * time.Millisecond) {
+				if time.Since(began) > 30*time.Second {
+					t.Fatalf("30 s after the event store came back nothing is answered\n%s", s.log)
+				}
+			}
+		}
+		s.kill()
+		group.Wait()
+		if round%3 == 2 {
+			events.start()
+		}
+		s = startNode(t, data, place)
+		slowest = max(slowest, s.started)
+		promises.checkPlans(t, s)
+	}
+	promises.checkAll(t, s, made)
+	if promises.count() == 0 {
+		t.Error("no event was answered")
+	}
+	t.Logf("%d rounds of kill -9 with events elsewhere: %d events, %d researchers and %d tags answered, all found; slowest start %s",
+		rounds, promises.count(), len(promises.researchers), promises.tags.Load(), slowest.Round(time.Millisecond))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,7 +123,8 @@ func TestEventStoreElsewhere(t *testing.T) {
 }
 
 // TestDrillKillElsewhere kills with -9, under load and over and over, now the event store that is elsewhere, now the server
-// that uses it, now both: whatever was answered is found again, once, and nothing by halves.
+// that uses it, now both, and halts the event store for a while: whatever was answered is found again, once, and nothing by
+// halves.
 func TestDrillKillElsewhere(t *testing.T) {
 	rounds, data := pick(3, 30), t.TempDir()
 	events := startEvents(t)
@@ -138,14 +140,19 @@ func TestDrillKillElsewhere(t *testing.T) {
 		}
 		pause := func() { time.Sleep(time.Duration(200+rand.IntN(400)) * time.Millisecond) }
 		pause()
-		if round%3 != 1 {
+		if round%3 == 1 {
+			_ = events.cmd.Process.Signal(syscall.SIGSTOP) // it hangs, and nobody is told
+			pause()
+			_ = events.cmd.Process.Signal(syscall.SIGCONT)
+			pause()
+		} else {
 			events.kill()
 			pause()
 		}
 		if round%3 == 0 { // it goes on when the event store is back
 			events.start()
-			answered := promises.next.Load() + 20
-			for began := time.Now(); promises.next.Load() < answered; time.Sleep(10 * time.Millisecond) {
+			before := answered(&promises)
+			for began := time.Now(); answered(&promises) < before+20; time.Sleep(10 * time.Millisecond) {
 				if time.Since(began) > 30*time.Second {
 					t.Fatalf("30 s after the event store came back nothing is answered\n%s", s.log)
 				}
@@ -166,4 +173,11 @@ func TestDrillKillElsewhere(t *testing.T) {
 	}
 	t.Logf("%d rounds of kill -9 with events elsewhere: %d events, %d researchers and %d tags answered, all found; slowest start %s",
 		rounds, promises.count(), len(promises.researchers), promises.tags.Load(), slowest.Round(time.Millisecond))
+}
+
+// answered is how many events have been answered so far, while more are.
+func answered(p *promises) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count()
 }

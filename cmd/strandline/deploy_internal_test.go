@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -90,7 +92,39 @@ func TestCompose(t *testing.T) {
 			declared("secrets", secret.(string))
 		}
 	}
-	served(t, "docker-compose.yml", services["strandline"].(map[string]any)["command"].([]any))
+	roles := map[string]int{}
+	for name, v := range services {
+		args, ours := v.(map[string]any)["command"].([]any)
+		if !ours || v.(map[string]any)["image"] != "strandline:local" {
+			continue
+		}
+		served(t, "docker-compose.yml, "+name, args)
+		does, err := rolesOf(args)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, role := range does {
+			roles[role]++
+		}
+	}
+	if roles[roleAPI] < 2 || roles[roleRelay] == 0 || roles[roleProject] == 0 {
+		t.Errorf("the processes have the roles %v", roles)
+	}
+}
+
+// rolesOf are the roles of a process with some arguments, if it can have them.
+func rolesOf(args []any) (duties, error) {
+	var o serve
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	o.flags(flags)
+	var words []string
+	for _, arg := range args[1:] {
+		words = append(words, arg.(string))
+	}
+	if err := flags.Parse(words); err != nil {
+		return nil, err
+	}
+	return o.does(slog.New(slog.DiscardHandler))
 }
 
 func orNone(v any) map[string]any {

@@ -224,6 +224,11 @@ func TestDrillFleet(t *testing.T) {
 		time.Sleep(moment)
 		f.events.kill()
 		time.Sleep(moment)
+		for _, name := range []string{"api0", "project0", "relay0"} {
+			if status, answer := c.member(name).as(t, "", "GET", "/readyz", ""); status != 503 || !strings.Contains(answer, `"part":"log"`) {
+				t.Errorf("%s: /readyz without the event store: %d %s", name, status, answer)
+			}
+		}
 		f.events.start()
 		time.Sleep(moment)
 		f.bell.kill()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,7 +140,13 @@ func (a *readiness) log(v *vitals, disk room, fresh bool) {
 
 // projections examines the read models, the directory first.
 func (a *readiness) projections(v *vitals, r *http.Request) {
-	lags, err := v.node.lags(r.Context())
+	ctx, stop := context.WithTimeout(r.Context(), probeTime)
+	defer stop()
+	lags, err := v.node.lags(ctx)
+	if _, own := v.node.ownLog(); err != nil && !own {
+		a.fails("log", "log", "the event store does not answer")
+		return
+	}
 	if err != nil {
 		a.fails("projections", "projections", plain(err))
 		return

@@ -56,10 +56,11 @@ func (v *vitals) reading() metrics.Reading {
 	return r
 }
 
-// lags are those of the projections at work here.
+// lags are those of the projections at work here. It fails where the event store does not answer.
 func (n *node) lags(ctx context.Context) ([]projections.Status, error) {
 	if n.runner == nil {
-		return nil, nil
+		_, err := n.log.Head(ctx)
+		return nil, err
 	}
 	return n.runner.Lags(ctx, time.Now())
 }

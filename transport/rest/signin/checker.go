@@ -82,12 +82,12 @@ func New(directory Directory, hasher rest.Hasher, options ...Option) *Checker {
 	WithMemory(65_536, 5*time.Minute)(c)
 	WithPace(100, time.Millisecond)(c)
 	WithLimit(100, 100*time.Millisecond)(c)
+	c.nobody = phc{memoryKiB, passes, lanes, make([]byte, saltBytes), make([]byte, sumBytes)}.String()
 	for _, o := range options {
 		o(c)
 	}
 	_, _ = rand.Read(c.key[:]) // never fails (crypto/rand)
 	c.turns.free = hashesAtOnce()
-	c.nobody = phc{memoryKiB, passes, lanes, make([]byte, saltBytes), make([]byte, sumBytes)}.String()
 	return c
 }
 

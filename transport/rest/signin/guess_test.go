@@ -71,8 +71,8 @@ func TestHundredThousandGuesses(t *testing.T) {
 	if slowed {
 		guesses /= 10
 	}
-	w := newWorld(t)
-	w.set("owner", "U0000000001", signin.Hash("right"), 0)
+	w := newWorld(t, signin.Cheaply())
+	w.set("owner", "U0000000001", signin.Cheap("right"), 0)
 	w.expect("the owner before", "owner", "right", false, nil) // from 192.0.2.1
 	a := &attack{world: w, key: "owner", pause: 24 * time.Hour / time.Duration(guesses)}
 	var known, stranger time.Duration
@@ -93,8 +93,8 @@ func TestHundredThousandGuesses(t *testing.T) {
 // TestGuessingAfterARestart is the same where the process knows nothing but from where the owner has been: she is heard at
 // once from there, and in seconds from anywhere else, although the strangers' purse is as empty as the attack can make it.
 func TestGuessingAfterARestart(t *testing.T) {
-	before := newWorld(t)
-	before.set("owner", "U0000000001", signin.Hash("right"), 0)
+	before := newWorld(t, signin.Cheaply())
+	before.set("owner", "U0000000001", signin.Cheap("right"), 0)
 	before.expect("the owner before", "owner", "right", false, nil)
 	var kept bytes.Buffer
 	if err := before.SaveAcquaintances(&kept); err != nil {
@@ -107,8 +107,8 @@ func TestGuessingAfterARestart(t *testing.T) {
 		"from where she has been": {"192.0.2.1", 0},
 		"from where she has not":  {"203.0.113.7", 10 * time.Second},
 	} {
-		w := newWorld(t)
-		w.set("owner", "U0000000001", signin.Hash("right"), 0)
+		w := newWorld(t, signin.Cheaply())
+		w.set("owner", "U0000000001", signin.Cheap("right"), 0)
 		if err := w.LoadAcquaintances(bytes.NewReader(kept.Bytes())); err != nil {
 			t.Fatal(err)
 		}
@@ -125,8 +125,8 @@ func TestGuessingAfterARestart(t *testing.T) {
 // TestGuessingFromTheOwnersAddress empties the purse of acquaintances: it is not endless either, and strangers' patience
 // still leads in.
 func TestGuessingFromTheOwnersAddress(t *testing.T) {
-	w := newWorld(t)
-	w.set("owner", "U0000000001", signin.Hash("right"), 0)
+	w := newWorld(t, signin.Cheaply())
+	w.set("owner", "U0000000001", signin.Cheap("right"), 0)
 	w.expect("the owner before", "owner", "right", false, nil)
 	evaluated := 0
 	for n := range 2000 {
@@ -145,8 +145,8 @@ func TestGuessingFromTheOwnersAddress(t *testing.T) {
 
 // TestOldSecretCostsOnce: a device that keeps trying a secret which has been changed spends one coin, not all of them.
 func TestOldSecretCostsOnce(t *testing.T) {
-	w := newWorld(t)
-	w.set("owner", "U0000000001", signin.Hash("new"), 7)
+	w := newWorld(t, signin.Cheaply())
+	w.set("owner", "U0000000001", signin.Cheap("new"), 7)
 	for range 500 {
 		w.expect("a device with the old secret", "owner", "old", false, signin.ErrUnknown)
 		w.clock.pass(10 * time.Minute)
@@ -156,8 +156,8 @@ func TestOldSecretCostsOnce(t *testing.T) {
 
 // TestNobodyIsGuessedAtTheSame guesses at an access key that nobody has, and is told the same.
 func TestNobodyIsGuessedAtTheSame(t *testing.T) {
-	w := newWorld(t)
-	w.set("owner", "U0000000001", signin.Hash("right"), 0)
+	w := newWorld(t, signin.Cheaply())
+	w.set("owner", "U0000000001", signin.Cheap("right"), 0)
 	said := map[string][]string{}
 	for n := range 3000 {
 		for _, key := range []string{"owner", "nobody"} {
@@ -174,8 +174,8 @@ func TestNobodyIsGuessedAtTheSame(t *testing.T) {
 
 // TestGuessingAtOthersFillsNoPurse guesses at so many access keys of nobody that those are forgotten.
 func TestGuessingAtOthersFillsNoPurse(t *testing.T) {
-	w := newWorld(t)
-	w.set("owner", "U0000000001", signin.Hash("right"), 0)
+	w := newWorld(t, signin.Cheaply())
+	w.set("owner", "U0000000001", signin.Cheap("right"), 0)
 	a := &attack{world: w, key: "owner", pause: time.Millisecond}
 	a.guess(1000)
 	before := a.evaluated
@@ -188,8 +188,8 @@ func TestGuessingAtOthersFillsNoPurse(t *testing.T) {
 // TestClockPutBack puts the clock back after failures: nobody waits longer for it than an empty purse takes.
 func TestClockPutBack(t *testing.T) {
 	for _, back := range []time.Duration{time.Hour, 10 * 365 * 24 * time.Hour} {
-		w := newWorld(t, signin.WithLimit(2, time.Second))
-		w.set("owner", "U0000000001", signin.Hash("right"), 0)
+		w := newWorld(t, signin.Cheaply(), signin.WithLimit(2, time.Second))
+		w.set("owner", "U0000000001", signin.Cheap("right"), 0)
 		w.expect("the owner before", "owner", "right", false, nil)
 		a := &attack{world: w, key: "owner", pause: time.Second}
 		a.guess(2000)
@@ -211,8 +211,8 @@ func TestClockPutBack(t *testing.T) {
 
 // TestAcquaintances holds what is kept to be read back, and to say nothing of addresses.
 func TestAcquaintances(t *testing.T) {
-	w := newWorld(t)
-	w.set("owner", "U0000000001", signin.Hash("right"), 0)
+	w := newWorld(t, signin.Cheaply())
+	w.set("owner", "U0000000001", signin.Cheap("right"), 0)
 	for n := range 40 { // more than are remembered
 		if err := w.from(fmt.Sprintf("192.0.2.%d", n), "owner", "right"); err != nil {
 			t.Fatal(err)
@@ -225,7 +225,7 @@ func TestAcquaintances(t *testing.T) {
 	if len(kept.String()) > 400 || bytes.Contains(kept.Bytes(), []byte("192.0")) {
 		t.Errorf("kept %q", kept.String())
 	}
-	other := newWorld(t)
+	other := newWorld(t, signin.Cheaply())
 	if err := other.LoadAcquaintances(bytes.NewReader(kept.Bytes())); err != nil {
 		t.Fatal(err)
 	}

@@ -100,8 +100,9 @@ func (c *contract) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil && answer.StatusCode != http.StatusNoContent && answer.StatusCode != http.StatusNotModified {
 		c.breach("%s: %v", asked, err)
 	}
+	promised := sync.OnceValue(func() any { return c.promised(r, answer.StatusCode, media, asked) })
 	check := func(b []byte) {
-		if err := c.valid(c.promised(r, answer.StatusCode, media, asked), b); err != nil {
+		if err := c.valid(promised(), b); err != nil {
 			c.breach("%s: %v in %.300s", asked, err, b)
 		}
 	}
@@ -165,14 +166,14 @@ func (b *checked) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read.Write(p[:n])
 	for b.lines {
-		line, rest, whole := bytes.Cut(b.read.Bytes(), []byte("\n"))
+		line, _, whole := bytes.Cut(b.read.Bytes(), []byte("\n"))
 		if !whole {
 			break
 		}
 		if len(line) > 0 { // a heartbeat
 			b.check(bytes.Clone(line))
 		}
-		b.read = *bytes.NewBuffer(rest)
+		b.read.Next(len(line) + 1)
 	}
 	if errors.Is(err, io.EOF) && !b.lines {
 		b.check(b.read.Bytes())

@@ -95,6 +95,7 @@ type Door struct {
 	streams chan struct{}
 	pulse   time.Duration // between signs of life in answers that go on
 	trust   time.Duration // for which a long answer relies on what its caller was allowed
+	scan    int           // rows that are looked at for one page, whoever may see them
 	closing chan struct{}
 	stop    sync.Once
 }
@@ -103,7 +104,7 @@ type Door struct {
 func New(parts Parts) *Door {
 	d := &Door{
 		Parts: parts, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), routes: map[*mux.Route]route{},
-		streams: make(chan struct{}, mostStreams), pulse: 15 * time.Second, trust: time.Second, closing: make(chan struct{}),
+		streams: make(chan struct{}, mostStreams), pulse: 15 * time.Second, trust: time.Second, scan: longestScan, closing: make(chan struct{}),
 	}
 	all := table()
 	described := newDocument(all)

@@ -82,7 +82,7 @@ func (c *call) events() (rest.Answer, error) {
 	return c.page(s)
 }
 
-// longestScan bounds how many rows are looked at for one page, whoever may see them.
+// longestScan is how many rows are looked at for one page.
 const longestScan = 100_000
 
 // page answers with one page.
@@ -101,7 +101,7 @@ func (c *call) page(s selection) (rest.Answer, error) {
 		if e, ok := c.selected(c.Context(), s, r); ok {
 			page.Events = append(page.Events, e)
 		}
-		if scanned++; len(page.Events) == size || scanned == longestScan {
+		if scanned++; len(page.Events) == size || scanned == c.scan {
 			full = true
 			break
 		}

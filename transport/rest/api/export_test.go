@@ -11,6 +11,9 @@ func (d *Door) SetPulse(every time.Duration) { d.pulse = every }
 // SetTrust sets for how long a long answer relies on what its caller was allowed.
 func (d *Door) SetTrust(time time.Duration) { d.trust = time }
 
+// SetScan sets how many rows are looked at for one page.
+func (d *Door) SetScan(rows int) { d.scan = rows }
+
 // Routes are the methods and paths of the table, for tests that go through all of them.
 func Routes() (all [][2]string) {
 	for _, r := range table() {

@@ -50,11 +50,11 @@ func (c *call) stream() (rest.Answer, error) {
 // open nothing does not learn that somebody wrote it.
 func (c *call) sees(name string) error {
 	scanned := 0
-	for r, err := range c.Log.ReadStream(c.Context(), name, 0, longestScan, commands.Forwards) {
+	for r, err := range c.Log.ReadStream(c.Context(), name, 0, c.scan, commands.Forwards) {
 		if err != nil && !errors.Is(err, domain.ErrNoStream) {
 			return err
 		}
-		if scanned++; err != nil || scanned == longestScan {
+		if scanned++; err != nil || scanned == c.scan {
 			break
 		}
 		if _, ok := c.shown(c.Context(), r); ok {
@@ -73,7 +73,7 @@ func (c *call) streamPage(records iter.Seq2[domain.Record, error], from uint64, 
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		if len(page.Events) == size || scanned == longestScan {
+		if len(page.Events) == size || scanned == c.scan {
 			page.End = false
 			break
 		}

@@ -41,7 +41,8 @@ type page struct {
 
 // docs shows the page.
 func (c *call) docs() (rest.Answer, error) {
-	return rest.Answer{Status: http.StatusOK, Body: c.manual.body, Headers: c.manual.headers}, nil
+	manual := c.manual()
+	return rest.Answer{Status: http.StatusOK, Body: manual.body, Headers: manual.headers}, nil
 }
 
 // newManual makes the page of the routes.

@@ -90,8 +90,8 @@ type Door struct {
 	Parts
 	router  *mux.Router
 	routes  map[*mux.Route]route
-	about   []byte // the OpenAPI document
-	manual  page   // the same for people
+	about   []byte      // the OpenAPI document
+	manual  func() page // the same for people, made when somebody first asks for it
 	streams chan struct{}
 	pulse   time.Duration // between signs of life in answers that go on
 	trust   time.Duration // for which a long answer relies on what its caller was allowed
@@ -108,7 +108,7 @@ func New(parts Parts) *Door {
 	}
 	all := table()
 	described := newDocument(all)
-	d.about, d.manual = described.text(), newManual(all, described)
+	d.about, d.manual = described.text(), sync.OnceValue(func() page { return newManual(all, described) })
 	for _, r := range all {
 		methods := []string{r.method}
 		if r.method == http.MethodGet {

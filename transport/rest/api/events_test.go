@@ -463,7 +463,7 @@ func TestAFollowerOutlivesTheTimeouts(t *testing.T) {
 type endless struct {
 	api.Log
 	events uint64
-	name   string // of what was removed, with each of them
+	stream string // that all of them are in
 }
 
 func (l endless) Head(context.Context) (domain.Position, error) {
@@ -472,14 +472,14 @@ func (l endless) Head(context.Context) (domain.Position, error) {
 
 func (l endless) ReadAll(ctx context.Context, from domain.Position, limit int, _ commands.Direction) iter.Seq2[domain.Record, error] {
 	return func(yield func(domain.Record, error) bool) {
-		data := fmt.Appendf(nil, `{"kind":"study","id":%q}`, l.name)
+		data := []byte(`{"kind":"study","id":"anna"}`)
 		for n := max(from.Commit, 1); n <= l.events; n++ {
 			if ctx.Err() != nil {
 				yield(domain.Record{}, ctx.Err())
 				return
 			}
 			r := domain.Record{Position: domain.Position{Commit: n, Prepare: n}, Data: data, Envelope: domain.Envelope{
-				ID: domain.ID{byte(n)}, Type: "study.removed", Version: 1, Stream: "s", Actor: "root", Time: noon, ContentType: domain.JSON,
+				ID: domain.ID{byte(n)}, Type: "study.removed", Version: 1, Stream: l.stream, Actor: "root", Time: noon, ContentType: domain.JSON,
 			}}
 			if limit--; !yield(r, nil) || limit == 0 {
 				return
@@ -491,7 +491,7 @@ func (l endless) ReadAll(ctx context.Context, from domain.Position, limit int, _
 // TestLinesTakeConstantMemory reads twenty megabytes of history, and looks at the memory in use on the way.
 func TestLinesTakeConstantMemory(t *testing.T) {
 	const events = 10_000
-	w := newWorldOver(t, endless{events: events, name: strings.Repeat("long", 500)}, func(*httptest.Server) {})
+	w := newWorldOver(t, endless{events: events, stream: strings.Repeat("long", 500)}, func(*httptest.Server) {})
 	lines, _ := w.open(t, "", "root")
 	inUse := func() uint64 {
 		var m runtime.MemStats
@@ -515,7 +515,7 @@ func TestLinesTakeConstantMemory(t *testing.T) {
 
 // TestAHistoryThatTheServerCutsOff says so: nobody is to take it for the whole.
 func TestAHistoryThatTheServerCutsOff(t *testing.T) {
-	w := newWorldOver(t, endless{events: 1 << 40}, func(*httptest.Server) {})
+	w := newWorldOver(t, endless{events: 1 << 40, stream: "s"}, func(*httptest.Server) {})
 	lines, _ := w.open(t, "", "root")
 	lines.Scan()
 	w.door.Stop()

@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long a test waits for what has to come.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // consumer is the official client's end of a group.
 type consumer struct {

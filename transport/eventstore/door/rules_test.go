@@ -219,7 +219,7 @@ func boundaries(s *server) {
 		s.Errorf("all from the position of d: %+v, %v", e, err)
 	}
 	one := s.subscribe(stream, esdb.Revision(3))
-	if got, _ := types(s.T, one, 1); got[0] != "e" {
+	if got := types(s.T, one, 1); got[0] != "e" {
 		s.Errorf("subscribed from revision 3: %v, want e", got)
 	}
 	if got := s.picked(&esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{stream}}, position, 1); got[0] != "e" {
@@ -247,7 +247,7 @@ func (w *world) picked(filter *esdb.SubscriptionFilter, from esdb.AllPosition, n
 		w.Fatal(err)
 	}
 	defer s.Close()
-	got, _ := types(w.T, s, n)
+	got := types(w.T, s, n)
 	return got
 }
 
@@ -402,7 +402,7 @@ func hidden(s *server) {
 	}
 	s.describe(stream, `{"$tb":4}`)
 	s.holds(stream, "e")
-	if got, _ := types(s.T, s.subscribe(stream, esdb.Start{}), 1); got[0] != "e" {
+	if got := types(s.T, s.subscribe(stream, esdb.Start{}), 1); got[0] != "e" {
 		s.Errorf("subscribed: %v, want e", got)
 	}
 	s.describe(stream, `{"$maxCount":2,"$tb":1}`)

@@ -291,3 +291,60 @@ func TestServicesOfAll(t *testing.T) {
 		}
 	}
 }
+
+// TestDrillFleetRedis does to Redis what happens to it while four processes use it, two of them as relays, under load: what
+// was answered is there once, whoever is asked, also once the read models have been made anew.
+func TestDrillFleetRedis(t *testing.T) {
+	f := newFleet(t)
+	f.bell = startRedis(t)
+	names := []string{"api0", "api1", "relay0", "relay1"}
+	c := f.launch(names...)
+	load := c.clients(newStudy(t, c.api(0), 4))
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for i := range 4 {
+		running.Go(func() { load.run(i, stop) })
+	}
+	redis, moment := f.bell.client, time.Duration(pick(200, 3000))*time.Millisecond
+	faults := []struct {
+		name string
+		do   func() error
+	}{
+		{"FLUSHALL", func() error { return redis.FlushAll(t.Context()).Err() }},
+		{"trimmed", func() error { return redis.XTrimMaxLen(t.Context(), "strandline:events", 1).Err() }},
+		{"emptied", func() error { return redis.XTrimMaxLen(t.Context(), "strandline:events", 0).Err() }},
+		{"poisoned", func() error {
+			return redis.XAdd(t.Context(), &goredis.XAddArgs{Stream: "strandline:events", Values: []string{"what", "is this"}}).Err()
+		}},
+		{"deleted", func() error { return redis.Del(t.Context(), "strandline:events").Err() }},
+		{"started again with nothing", func() error { f.bell.kill(); time.Sleep(moment); f.bell.start(); return nil }},
+		{"stopped", func() error {
+			f.bell.signal(syscall.SIGSTOP)
+			time.Sleep(time.Duration(pick(1500, 30_000)) * time.Millisecond)
+			f.bell.signal(syscall.SIGCONT)
+			return nil
+		}},
+	}
+	for _, fault := range faults {
+		time.Sleep(moment)
+		if err := fault.do(); err != nil {
+			t.Errorf("%s: %v", fault.name, err)
+		}
+	}
+	time.Sleep(2 * moment)
+	close(stop)
+	running.Wait()
+	load.check()
+	c.settled(names)
+	backfills := c.member("api0").metric(t, "strandline_feed_backfills_total")
+	for _, name := range names[:2] {
+		c.end(name, syscall.SIGTERM)
+		if err := os.RemoveAll(filepath.Join(f.dir, name, "readmodels")); err != nil {
+			t.Fatal(err)
+		}
+		c.relaunch(name)
+	}
+	load.check()
+	t.Logf("%d faults of Redis: %d events and %d plans answered, each there once on both; %d requests were sent again, slowest answer %s; read from the log instead of Redis %v times",
+		len(faults), load.next.Load()-int64(len(load.families)), len(load.families), load.again.Load(), time.Duration(load.slowest.Load()).Round(time.Millisecond), backfills)
+}

@@ -291,11 +291,14 @@ func TestCommands(t *testing.T) {
 	w.follow()
 	w.same()
 	read := commands() - before
+	before = commands()
+	w.works(redis.NewWorker(w.client, "w", "a", quiet)).all()
+	worked := commands() - before
 	stop()
 	relaying.Wait()
 	perThousand := func(n int64) float64 { return float64(n) / 20 }
-	t.Logf("commands for 1,000 events: relay %.2f, feed %.2f", perThousand(relayed), perThousand(read))
-	if perThousand(relayed) > 4 || perThousand(read) > 4 {
-		t.Errorf("commands for 1,000 events: relay %.2f, feed %.2f; want at most 4", perThousand(relayed), perThousand(read))
+	t.Logf("commands for 1,000 events: relay %.2f, feed %.2f, worker %.2f", perThousand(relayed), perThousand(read), perThousand(worked))
+	if perThousand(relayed) > 4 || perThousand(read) > 4 || perThousand(worked) > 4 {
+		t.Errorf("commands for 1,000 events: relay %.2f, feed %.2f, worker %.2f; want at most 4", perThousand(relayed), perThousand(read), perThousand(worked))
 	}
 }

@@ -11,5 +11,12 @@
 //	          wants them reads the store from "prev"
 //
 // Contiguity: a reader applies an entry only if its "prev" is not beyond what the reader has; else it reads the store up
-// to there first.
+// to there first. A relay adds an entry only behind the one before it, and fills the stream anew when it has lost what
+// somebody may not have read.
+//
+// For others there are a Worker, which is a Watermill subscriber with a group, a Publisher for the topics of a component,
+// and a Registry of the services that are alive.
+//
+// Of Watermill its messages and router are used, and of watermill-redisstream how it writes messages; its subscriber is
+// not, for what traps_test.go shows.
 package redis

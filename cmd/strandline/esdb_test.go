@@ -80,6 +80,29 @@ func esdbTypes(ctx context.Context, c *es.Client) (map[string]string, error) {
 	}
 }
 
+// esdbLinked is the data of what the links of a virtual stream stand for, as a caller gets to see it.
+func esdbLinked(t *testing.T, c *es.Client, stream string) (data []string) {
+	t.Helper()
+	events, err := c.ReadStream(t.Context(), stream, es.ReadStreamOptions{ResolveLinkTos: true}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	for {
+		e, err := events.Recv()
+		if errors.Is(err, io.EOF) {
+			return data
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", stream, err)
+		}
+		data = append(data, string(e.OriginalEvent().Data)+string(e.OriginalEvent().UserMetadata))
+		if e.Event != nil {
+			data[len(data)-1] = string(e.Event.Data) + string(e.Event.UserMetadata)
+		}
+	}
+}
+
 func esdbCode(err error) es.ErrorCode {
 	var e *es.Error
 	if !errors.As(err, &e) {
@@ -128,6 +151,15 @@ func TestEventStoreClients(t *testing.T) {
 	}
 	if types, err := esdbTypes(t.Context(), participant); err != nil || len(types) != 0 {
 		t.Errorf("a participant sees %v, %v; want nothing", types, err)
+	}
+	// A virtual stream is another way to the same events, opened for the same callers.
+	if seen := esdbLinked(t, root, "$et-participant.added"); len(seen) != 1 || !strings.Contains(seen[0], study.participants[0]) {
+		t.Errorf("root sees in $et-participant.added %q", seen)
+	}
+	for _, stream := range []string{"$et-participant.added", "$ce-ext", "$ce-registry"} {
+		if seen := esdbLinked(t, participant, stream); len(seen) != 0 {
+			t.Errorf("a participant sees in %s %q, want nothing", stream, seen)
+		}
 	}
 	if err := esdbAppend(t.Context(), esdbClient(t, address, "", rootKey+":"+rootSecret), "ext-lab"); err == nil {
 		t.Error("plain text was let in")

@@ -20,7 +20,7 @@ import (
 // retryPause is how long an append waits before it is tried again on another connection.
 const retryPause = 50 * time.Millisecond
 
-// Append implements commands.EventStore. One that may have got lost is sent again until ctx ends, if its revision is
+// Append implements commands.EventStore. One that may have got lost is sent again while there is time, if its revision is
 // exact, so that the server knows it again by its ids; else its outcome is unknown and domain.ErrUnavailable. One that has
 // certainly not been done is sent again in any case.
 func (s *Store) Append(ctx context.Context, stream string, expected domain.Expected, records []domain.Record) (commands.Appended, error) {
@@ -31,6 +31,29 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 	if err != nil {
 		return commands.Appended{}, err
 	}
+	if _, has := ctx.Deadline(); has {
+		return s.send(ctx, stream, expected, events, records)
+	}
+	limited, cancel := context.WithTimeout(ctx, s.longest())
+	defer cancel()
+	done, err := s.send(limited, stream, expected, events, records)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: EventStoreDB has not confirmed an append to %s within %s", domain.ErrUnavailable, stream, s.longest())
+	}
+	return done, err
+}
+
+// longest is how long an append takes at most for callers who set no limit: what the connection string says, or the
+// client's own default.
+func (s *Store) longest() time.Duration {
+	if d := s.settings.DefaultDeadline; d != nil {
+		return *d
+	}
+	return 10 * time.Second
+}
+
+// send appends until it is known what came of it, if that can be known, or ctx ends.
+func (s *Store) send(ctx context.Context, stream string, expected domain.Expected, events []esdb.EventData, records []domain.Record) (commands.Appended, error) {
 	before := s.furthest()
 	for cutShort := 0; ; {
 		done, err := s.try(ctx, stream, expected, events)
@@ -81,7 +104,7 @@ func (s *Store) events(stream string, records []domain.Record) ([]esdb.EventData
 		if err != nil {
 			return nil, err
 		}
-		all[i], size = e, size+len(e.Data)+len(e.Metadata)
+		all[i], size = e, size+len(e.Data)+len(e.Metadata)+2*len(e.EventType)
 	}
 	if size > s.maxAppend {
 		return nil, fmt.Errorf("append %d bytes to %s: %w (%d bytes)", size, stream, domain.ErrAppendTooLarge, s.maxAppend)
@@ -90,20 +113,17 @@ func (s *Store) events(stream string, records []domain.Record) ([]esdb.EventData
 }
 
 func (s *Store) try(ctx context.Context, stream string, expected domain.Expected, events []esdb.EventData) (*esdb.WriteResult, error) {
-	options := esdb.AppendToStreamOptions{ExpectedRevision: revision(expected), Deadline: s.untilEnd(ctx)}
+	options := esdb.AppendToStreamOptions{ExpectedRevision: revision(expected), Deadline: untilEnd(ctx)}
 	return do(ctx, s.supervisor, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 		return c.AppendToStream(ctx, stream, options, events...)
 	})
 }
 
-// untilEnd is how much time ctx leaves; if it has no end, what the connection string says. The client has a deadline of its
-// own else.
-func (s *Store) untilEnd(ctx context.Context) *time.Duration {
+// untilEnd is how much time ctx leaves; the client has a deadline of its own else.
+func untilEnd(ctx context.Context) *time.Duration {
 	left := 24 * time.Hour
 	if end, ok := ctx.Deadline(); ok {
 		left = time.Until(end)
-	} else if s.settings.DefaultDeadline != nil {
-		left = *s.settings.DefaultDeadline
 	}
 	return &left
 }

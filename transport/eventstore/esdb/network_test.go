@@ -220,3 +220,45 @@ func TestCutCable(t *testing.T) {
 	}
 	t.Logf("%d appends over a cable that was cut %d times", streams*each, cuts)
 }
+
+// TestCallersWithoutDeadline: whoever waits for ever for an append, because it must not end half-way, is answered
+// nonetheless, whether the server is gone or says nothing.
+func TestCallersWithoutDeadline(t *testing.T) {
+	const limit = 500 * time.Millisecond
+	for _, tt := range []struct {
+		name string
+		away func(*server, *cable)
+	}{
+		{"gone", func(s *server, _ *cable) { s.kill() }},
+		{"silent", func(_ *server, c *cable) { c.die() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := serve(t, memory.New(), time.Now)
+			c := newCable(t, server.address)
+			store := connect(t, "esdb://"+c.address+"?tls=false&defaultDeadline=500")
+			if _, err := store.Append(t.Context(), "thing-1", domain.NoStream, []domain.Record{record(1)}); err != nil {
+				t.Fatal(err)
+			}
+			tt.away(server, c)
+			for _, expected := range []domain.Expected{domain.Exactly(0), domain.Any} {
+				answered := make(chan error, 1)
+				began := time.Now()
+				go func() {
+					_, err := store.Append(context.WithoutCancel(t.Context()), "thing-1", expected, []domain.Record{record(2)})
+					answered <- err
+				}()
+				select {
+				case err := <-answered:
+					if !errors.Is(err, domain.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("expected %s: %v; want unavailable", expected, err)
+					}
+					if took := time.Since(began); took > limit+2*slack {
+						t.Errorf("expected %s: answered after %s", expected, took)
+					}
+				case <-time.After(20 * time.Second):
+					t.Fatalf("expected %s: no answer", expected)
+				}
+			}
+		})
+	}
+}

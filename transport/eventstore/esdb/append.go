@@ -61,7 +61,7 @@ func (s *Store) send(ctx context.Context, stream string, expected domain.Expecte
 			return s.appended(ctx, stream, records, done, before)
 		}
 		again := undone(err) || expected.IsExact() && lost(err)
-		if isEnd(err) {
+		if isEnd(err) || isInvalid(err) {
 			cutShort++
 			err = s.reason(ctx, stream, expected, err)
 			again = isEnd(err) && cutShort < mostCutShort || lost(err)
@@ -81,14 +81,21 @@ func (s *Store) send(ctx context.Context, stream string, expected domain.Expecte
 // must be because of what it has seen.
 const mostCutShort = 3
 
-// reason is why a server ended an append before it had seen all events, which therefore has not been done. The client does
-// not tell. If there is another reason than the events themselves, the same append without events has it as well.
+// reason is why a server refused an append, or ended it before it had seen all events, which therefore has not been done.
+// The client does not tell. If there is another reason than the events themselves, the same append without events has it as well.
 func (s *Store) reason(ctx context.Context, stream string, expected domain.Expected, err error) error {
-	if _, same := s.try(ctx, stream, expected, nil); same != nil {
+	_, same := s.try(ctx, stream, expected, nil)
+	switch {
+	case isInvalid(same):
+		return fmt.Errorf("%w: EventStoreDB refuses the stream %q: %w", domain.ErrInvalid, stream, same)
+	case same != nil:
 		return same
 	}
 	return err
 }
+
+// isInvalid tells whether the server will not have what it was sent.
+func isInvalid(err error) bool { return err != nil && status.Code(cause(err)) == codes.InvalidArgument }
 
 // events checks an append, and turns it into what the client takes.
 func (s *Store) events(stream string, records []domain.Record) ([]esdb.EventData, error) {
@@ -210,7 +217,10 @@ var got = regexp.MustCompile(`but got '([^']*)'`)
 
 // refusal is why an append was not done.
 func refusal(ctx context.Context, stream string, expected domain.Expected, err error) error {
-	if isEnd(err) || status.Code(cause(err)) == codes.InvalidArgument {
+	switch {
+	case isKind(err):
+		return err
+	case isEnd(err) || isInvalid(err):
 		return fmt.Errorf("append to %s: %w, says EventStoreDB", stream, domain.ErrAppendTooLarge)
 	}
 	var e *esdb.Error

@@ -184,6 +184,13 @@ func TestSmallerServer(t *testing.T) {
 			t.Errorf("append of %d bytes: %v", sizes, err)
 		}
 	}
+	for _, size := range []int{1, 900 << 10} {
+		r := record(1)
+		r.Data = make([]byte, size)
+		if _, err := store.Append(t.Context(), "thing-\x00", domain.NoStream, []domain.Record{r}); !errors.Is(err, domain.ErrInvalid) || errors.Is(err, domain.ErrAppendTooLarge) {
+			t.Errorf("append of %d bytes to a stream with a name that is none: %v", size, err)
+		}
+	}
 	if _, err := store.Append(t.Context(), "thing-1", domain.NoStream, []domain.Record{record(1)}); err != nil {
 		t.Errorf("a small append after that: %v", err)
 	}

@@ -176,6 +176,9 @@ func anyBytes(s suite) {
 	large := make([]byte, min(1<<20, instance.MaxAppend)-4096)
 	copy(large, binary)
 	names := []string{"a", "größe-日本語-🌊", "with space-and\ttab", "quote\"-\\'1", "ends-with-", "-", string(make([]byte, 3)), "long-" + fmt.Sprintf("%0500d", 7)}
+	if instance.NoZeros {
+		names[6] = "\x01\x02\x7f"
+	}
 	for i, data := range [][]byte{nil, {}, {0}, []byte("{}"), []byte("\xff\xfe no utf-8"), binary, large} {
 		for _, name := range names[i%2:] {
 			r := record()

@@ -29,6 +29,7 @@ type Instance struct {
 	Remembers bool   // it recognises repeated ids for ever, whatever revision is expected
 	Guesses   bool   // it cannot tell which of several equal appends at once was the first
 	Remote    bool   // calls go over a network: the rule that makes thousands of them makes fewer
+	NoZeros   bool   // names of streams have no zero byte
 	Extra     []byte // envelope fields of a newer version, in the store's own encoding
 
 	Reopen     func() commands.EventStore                // stops the store and starts it again

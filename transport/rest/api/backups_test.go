@@ -63,6 +63,7 @@ func (w *world) back(t *testing.T, who, accept, body string) (int, string) {
 
 // TestBackups are made for root, and tell how far they are.
 func TestBackups(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	w := newWorld(t)
 	status, text := w.back(t, "root", "application/x-ndjson", `{"to":"/a","keys_to":"/b"}`)
 	lines := strings.Split(strings.TrimSpace(text), "\n")

@@ -267,6 +267,7 @@ func TestOfManyWithTheSameETagOneWins(t *testing.T) {
 
 // TestLateReadModels answers writes with their position where the next read may not see them.
 func TestLateReadModels(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	w := newReal(t)
 	made, _ := w.make("activity", `{"parent":"`+studyID+`"}`)
 	release := w.hold(w.documents)

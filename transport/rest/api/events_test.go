@@ -381,6 +381,7 @@ func TestAFollowerEndsAtItsTime(t *testing.T) {
 
 // TestOnlySoManyLinesAtATime turns others away, and lets them in when there is room.
 func TestOnlySoManyLinesAtATime(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	w := newWorld(t)
 	w.door.SetPulse(20 * time.Millisecond)
 	free := func() {}
@@ -438,6 +439,7 @@ func TestLongHistoriesAreAskedWhoTheyAreFor(t *testing.T) {
 
 // TestAFollowerOutlivesTheTimeouts that a server has for requests which come to an end, and those for single writes.
 func TestAFollowerOutlivesTheTimeouts(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(protocol, func(t *testing.T) {
 			w := newWorldOver(t, nil, func(s *httptest.Server) {

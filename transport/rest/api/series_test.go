@@ -205,6 +205,7 @@ func TestSeriesRefuses(t *testing.T) {
 // TestPagesOfSeriesAreWholeWhileOthersWrite draws samples with few times, so that many are equal, and pages of any size,
 // while other samples come, before and after.
 func TestPagesOfSeriesAreWholeWhileOthersWrite(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	w := newReal(t)
 	n := 0
 	record := func(t *rapid.T) {

@@ -76,7 +76,7 @@ func (c *consumer) fail(err error) {
 
 // follow reads the stream if it holds what comes next, else the store until it does.
 func (c *consumer) follow(ctx context.Context) error {
-	if err := c.model.open(ctx); err != nil {
+	if err := c.model.open(ctx, c.source.feed); err != nil {
 		return err
 	}
 	if c.seat == nil {

@@ -38,13 +38,13 @@ func Directory(dir, generation string, log *slog.Logger, leftOut ...domain.Posit
 	return d, &memory{directory: d, dir: dir, generation: generation, saved: d.Checkpoint(), leftOut: leftOut, skipped: setOf(leftOut)}
 }
 
-func (m *memory) Name() string                { return directory.Name }
-func (m *memory) Version() int                { return directory.Version }
-func (m *memory) Checkpoint() domain.Position { return m.directory.Checkpoint() }
-func (m *memory) Stalled() error              { return m.directory.Stalled() }
-func (m *memory) stall(reason error)          { m.directory.Stall(reason) }
-func (m *memory) open(context.Context) error  { return nil }
-func (m *memory) close() error                { return m.tidy() }
+func (m *memory) Name() string                     { return directory.Name }
+func (m *memory) Version() int                     { return directory.Version }
+func (m *memory) Checkpoint() domain.Position      { return m.directory.Checkpoint() }
+func (m *memory) Stalled() error                   { return m.directory.Stalled() }
+func (m *memory) stall(reason error)               { m.directory.Stall(reason) }
+func (m *memory) open(context.Context, Feed) error { return nil }
+func (m *memory) close() error                     { return m.tidy() }
 
 func (m *memory) LeftOut() []domain.Position {
 	m.saving.Lock()

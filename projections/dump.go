@@ -15,7 +15,7 @@ import (
 // is removed afterwards, and so where the model leaves out others than the events at the given positions, ascending. The
 // model must not be run at the same time.
 func Dump(ctx context.Context, feed Feed, decode Decode, m Model, at domain.Position, w io.Writer, leftOut ...domain.Position) (err error) {
-	if err := m.open(ctx); err != nil {
+	if err := m.open(ctx, feed); err != nil {
 		return err
 	}
 	if m.Checkpoint() == at && slices.Equal(m.LeftOut(), leftOut) {

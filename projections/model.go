@@ -28,8 +28,8 @@ type Model interface {
 	LeftOut() []domain.Position
 
 	applier
-	// open makes it ready to be applied to, and finds out its checkpoint. It is called before each try.
-	open(ctx context.Context) error
+	// open makes it ready to be applied to what a feed delivers, and finds out its checkpoint. It is called before each try.
+	open(ctx context.Context, feed Feed) error
 	stall(reason error)
 	// renew begins anew after damage.
 	renew(log *slog.Logger) error

@@ -90,8 +90,11 @@ func (c *consumer) fill(ctx context.Context, build replacement, report func(Prog
 			report(p)
 		}
 	})
-	goal, round := c.model.Checkpoint(), 1
-	for {
+	goal, err := c.goalOf(ctx)
+	if err != nil {
+		return err
+	}
+	for round := 1; ; {
 		batches, err := ahead.take(ctx)
 		if err != nil {
 			return err
@@ -109,6 +112,14 @@ func (c *consumer) fill(ctx context.Context, build replacement, report func(Prog
 			goal = c.model.Checkpoint()
 		}
 	}
+}
+
+// goalOf is where a rebuild goes to: to where the read model is, or if that is not known yet, to the end of the log.
+func (c *consumer) goalOf(ctx context.Context) (domain.Position, error) {
+	if at := c.model.Checkpoint(); !at.IsZero() {
+		return at, nil
+	}
+	return c.source.feed.Head(ctx)
 }
 
 // finish holds up the serving read model, brings build to where that is, and switches over.

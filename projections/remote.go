@@ -52,7 +52,7 @@ func (e *elsewhere) LeftOut() []domain.Position {
 }
 
 // open finds the build that serves.
-func (e *elsewhere) open(ctx context.Context) error {
+func (e *elsewhere) open(ctx context.Context, feed Feed) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.serving != nil {
@@ -62,11 +62,30 @@ func (e *elsewhere) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", e.Name(), err)
 	}
+	if err := e.complete(ctx, feed, build.Checkpoint()); err != nil {
+		return err
+	}
 	parked, err := build.Parked(ctx)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", e.Name(), err)
 	}
 	e.serve(&remoteWriter{build: build, leftOut: setOf(e.leftOut), parked: parked}, e.leftOut)
+	return nil
+}
+
+// complete makes sure that the log ends no earlier than the engine knows.
+func (e *elsewhere) complete(ctx context.Context, feed Feed, at domain.Position) error {
+	if at.IsZero() {
+		return nil
+	}
+	head, err := feed.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if head.Before(at) {
+		return fmt.Errorf("%w: the log ends at position %s, but the engine of %s has seen %s, so events are missing: restore the log from its backup, "+
+			"or rebuild %[3]s to go on without them", domain.ErrUnavailable, head, e.Name(), at)
+	}
 	return nil
 }
 
@@ -142,7 +161,7 @@ func (e *elsewhere) apart(_ string, leftOut []domain.Position) (Model, error) {
 		return nil, err
 	}
 	a := Elsewhere(&apartFrom{Remote: e.remote, build: build}, e.generation, leftOut...)
-	return a, a.open(ctx)
+	return a, a.open(ctx, nil) // it is empty, so nothing is asked of the feed
 }
 
 func (e *elsewhere) dump(ctx context.Context, w io.Writer) error {

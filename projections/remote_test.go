@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -258,5 +259,52 @@ func TestARemoteModelIsBuiltAnewBesideItself(t *testing.T) {
 	e.set(func() { e.builds = 1 })
 	if got := dump(t, l, model, domain.Position{Commit: 10, Prepare: 10}); got != "10\n" || e.builds != 1 {
 		t.Errorf("dump at 10 is %q, and leaves %d builds; want 10 events, and one build", got, e.builds)
+	}
+}
+
+// TestARemoteModelThatKnowsMoreThanTheLog is what a log has that was restored from an old backup: events would be taken
+// for known that are others.
+func TestARemoteModelThatKnowsMoreThanTheLog(t *testing.T) {
+	e, longer := &engine{}, newLog()
+	write(t, longer, 9)
+	first := &connection{engine: e}
+	model := projections.Elsewhere(first, "g")
+	_, stop := run(t, longer, longer.decode, model)
+	wait(t, &first.watermark, longer.head(t))
+	stop()
+	l, c := newLog(), &connection{engine: e}
+	want := write(t, l, 3)
+	r, _ := run(t, l, l.decode, projections.Elsewhere(c, "g"))
+	for until := time.Now().Add(time.Minute); c.watermark.Stalled() == nil && time.Now().Before(until); time.Sleep(time.Millisecond) {
+	}
+	if err := c.watermark.Stalled(); err == nil || !strings.Contains(err.Error(), "the log ends at position 3, but the engine of elsewhere has seen 9, so events are missing") {
+		t.Errorf("it says %v, want that events are missing", err)
+	}
+	if err := r.Rebuild(t.Context(), "elsewhere", nil); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, write(t, l, 2)...)
+	wait(t, &c.watermark, l.head(t))
+	if got := e.seen(); !slices.Equal(got, want) {
+		t.Errorf("after a rebuild the engine holds %q, want %q", got, want)
+	}
+}
+
+func TestStoppedModelsAreLookedAt(t *testing.T) {
+	l, e := newLog(), &engine{}
+	write(t, l, 5)
+	first := &connection{engine: e}
+	_, stop := run(t, l, l.decode, projections.Elsewhere(first, "g"))
+	wait(t, &first.watermark, l.head(t))
+	stop()
+	write(t, l, 2)
+	for _, away := range []bool{false, true} {
+		e.set(func() { e.away = away })
+		r := projections.New(l, l.decode, []projections.Model{projections.Elsewhere(&connection{engine: e}, "g")})
+		r.Look(t.Context())
+		all, err := r.Status(t.Context(), time.Now())
+		if err != nil || len(all) != 1 || away != (all[0].Stalled != "") || !away && (all[0].Checkpoint.Commit != 5 || all[0].Behind != 2) {
+			t.Errorf("away %v: %+v, %v", away, all, err)
+		}
 	}
 }

@@ -20,6 +20,15 @@ type Status struct {
 	Rebuilding *Progress       `json:"rebuilding,omitempty"`
 }
 
+// Look finds out how far the read models are that are kept elsewhere, where they are not run.
+func (r *Runner) Look(ctx context.Context) {
+	for _, c := range r.consumers {
+		if err := c.model.open(ctx, r.source.feed); err != nil {
+			c.model.stall(err)
+		}
+	}
+}
+
 // Status says how all projections are doing, as of now, in the order in which they were given.
 func (r *Runner) Status(ctx context.Context, now time.Time) ([]Status, error) {
 	all, err := r.Lags(ctx, now)

@@ -22,13 +22,13 @@ func Table(p Projection, db *readmodels.DB) Model {
 	return &table{p, db, tableWriter{db, p.of(db.Version()).New(), setOf(db.LeftOut())}}
 }
 
-func (t *table) Name() string                { return t.projection.Schema.Name }
-func (t *table) Version() int                { return t.db.Version() }
-func (t *table) Checkpoint() domain.Position { return t.db.Checkpoint() }
-func (t *table) Stalled() error              { return t.db.Stalled() }
-func (t *table) stall(reason error)          { t.db.Stall(reason) }
-func (t *table) open(context.Context) error  { return nil }
-func (t *table) close() error                { return t.db.Close() }
+func (t *table) Name() string                     { return t.projection.Schema.Name }
+func (t *table) Version() int                     { return t.db.Version() }
+func (t *table) Checkpoint() domain.Position      { return t.db.Checkpoint() }
+func (t *table) Stalled() error                   { return t.db.Stalled() }
+func (t *table) stall(reason error)               { t.db.Stall(reason) }
+func (t *table) open(context.Context, Feed) error { return nil }
+func (t *table) close() error                     { return t.db.Close() }
 
 func (t *table) LeftOut() []domain.Position { return t.db.LeftOut() }
 

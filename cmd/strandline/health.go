@@ -154,7 +154,7 @@ func (a *readiness) projections(v *vitals, r *http.Request) {
 	for i, s := range lags {
 		switch stalled := v.node.models[i].Stalled(); {
 		case stalled != nil:
-			a.fails(s.Name, "projection "+s.Name, "stalled: "+plain(stalled))
+			a.fails(s.Name, "projection "+s.Name, "stalled: "+v.node.engineOf(s.Name)+plain(stalled))
 		case s.Lag > furthestLag:
 			a.fails(s.Name, "projection "+s.Name, fmt.Sprintf("%d events and %s behind", s.Behind, s.Lag.Round(time.Second)))
 		}
@@ -170,6 +170,8 @@ func plain(err error) string {
 		return number.Error()
 	case errors.As(err, &database):
 		return fmt.Sprintf("%s (SQLite %d)", database.Message, database.Code)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
 	}
 	return "the server's log says why"
 }

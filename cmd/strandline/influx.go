@@ -63,18 +63,22 @@ func inTheClear(c *influx.Config) bool {
 }
 
 // openInflux has samples kept in an InfluxDB, which need not be there yet.
-func (s *storage) openInflux(t truth, dir string, leftOut []domain.Position, log *slog.Logger) error {
-	if inTheClear(t.influx) {
+func (s *storage) openInflux(t truth, dir string, log *slog.Logger) error {
+	if inTheClear(t.engines.samples) {
 		log.Warn("samples, and the token of --influx, go over the network in the clear: give --influx as https://…, or see that nobody listens there")
+	}
+	leftOut, err := s.leftOut(series.Schema.Name)
+	if err != nil {
+		return err
 	}
 	generation := s.log.Generation().String()
 	owner, err := s.ownerOf(t, dir)
 	if err != nil {
 		return err
 	}
-	s.influx = influx.New(*t.influx, generation+owner, s.clock)
+	s.influx = influx.New(*t.engines.samples, generation+owner, s.clock)
 	s.samples = s.influx
-	s.models = append(s.models, projections.Elsewhere(s.influx, generation, leftOut...))
+	s.models, s.opened = append(s.models, projections.Elsewhere(s.influx, generation, leftOut...)), append(s.opened, s.influx)
 	return nil
 }
 

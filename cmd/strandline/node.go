@@ -16,7 +16,6 @@ import (
 	"strandline/domain"
 	"strandline/projections"
 	"strandline/readmodels/audit"
-	"strandline/readmodels/documents"
 	"strandline/transport/rest"
 	"strandline/transport/rest/api"
 	"strandline/transport/rest/lamp"
@@ -114,12 +113,12 @@ func (n *node) doors(running context.Context, dir string, log *slog.Logger) {
 	n.native = api.New(api.Parts{
 		Bus: n.bus, Log: n.log, Decoder: n.storage, SignIn: checker,
 		Projections: rebuilds, Services: n.presence.services,
-		Audit: audit.New(n.audit), Series: n.samples, Documents: documents.New(n.documents), Directory: n.directory, Keys: n.keys,
+		Audit: audit.New(n.audit), Series: n.samples, Documents: n.documents, Directory: n.directory, Keys: n.keys,
 		Backups: &backups{storage: n.storage, dir: dir, log: log},
 	})
 	clients := lamp.New(lamp.Parts{
 		Bus: n.bus, Keys: n.keys, Directory: n.directory, SignIn: checker,
-		Documents: documents.New(n.documents), Series: n.samples,
+		Documents: n.documents, Series: n.samples,
 	})
 	n.http = rest.Switch{
 		Segments: map[string]http.Handler{

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"strandline/domain"
 	"strandline/projections"
-	"strandline/readmodels/series/influx"
 )
 
 func newProjection(env lookup, io streams) *cobra.Command {
@@ -51,7 +51,7 @@ type projectionStatus struct {
 func newProjectionList(env lookup, io streams) *cobra.Command {
 	var o connection
 	var form output
-	var data string
+	var data stopped
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the projections, and how far each is",
@@ -60,7 +60,7 @@ func newProjectionList(env lookup, io streams) *cobra.Command {
   strandline projection list --data ./data`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			list, err := listProjections(c.Context(), &o, env, data)
+			list, err := listProjections(c.Context(), &o, env, &data)
 			if err != nil {
 				return err
 			}
@@ -68,13 +68,13 @@ func newProjectionList(env lookup, io streams) *cobra.Command {
 		},
 	}
 	o.flags(c)
-	c.Flags().StringVar(&data, "data", "", "data folder of a stopped server (default: ask the running one at --url)")
+	data.flags(c.Flags(), "", "data folder of a stopped server (default: ask the running one at --url)")
 	form.arrayFlags(c)
 	return c
 }
 
-func listProjections(ctx context.Context, o *connection, env lookup, data string) ([]projectionStatus, error) {
-	if data != "" {
+func listProjections(ctx context.Context, o *connection, env lookup, data *stopped) ([]projectionStatus, error) {
+	if data.dir != "" {
 		return listOffline(ctx, data)
 	}
 	c, err := o.open(env)
@@ -91,13 +91,15 @@ func (c *client) projections(ctx context.Context) ([]projectionStatus, error) {
 	return answer.Projections, err
 }
 
-func listOffline(ctx context.Context, data string) (list []projectionStatus, err error) {
-	s, err := openStopped(data, nil)
+func listOffline(ctx context.Context, data *stopped) (list []projectionStatus, err error) {
+	s, err := data.open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.closeModels(), s.close()) }()
-	return statusOf(ctx, projections.New(s.log, s.decode, s.models))
+	runner := projections.New(s.log, s.decode, s.models)
+	runner.Look(ctx)
+	return statusOf(ctx, runner)
 }
 
 // statusOf is how the projections of a stopped server are doing.
@@ -147,8 +149,7 @@ func (p projectionStatus) state() string {
 func newProjectionRebuild(env lookup, io streams) *cobra.Command {
 	var o connection
 	var form output
-	var data string
-	var samples influxPlace
+	var data stopped
 	c := &cobra.Command{
 		Use:   "rebuild NAME",
 		Short: "Make a projection again from the start of the log",
@@ -158,11 +159,7 @@ is asked to do so, as the administrator; with --data it is done here, on a stopp
   strandline projection rebuild series --data ./data`,
 		Args: oneProjection, ValidArgsFunction: projectionNames,
 		RunE: func(c *cobra.Command, args []string) error {
-			config, err := samples.config(settled(c.Flags()))
-			if err != nil {
-				return err
-			}
-			done, err := rebuild(c.Context(), &o, env, data, config, args[0], io)
+			done, err := rebuild(c.Context(), &o, env, &data, args[0], io)
 			if err != nil {
 				return err
 			}
@@ -170,8 +167,7 @@ is asked to do so, as the administrator; with --data it is done here, on a stopp
 		},
 	}
 	o.flags(c)
-	c.Flags().StringVar(&data, "data", "", "data folder of a stopped server (default: ask the running one at --url)")
-	samples.flags(c.Flags())
+	data.flags(c.Flags(), "", "data folder of a stopped server (default: ask the running one at --url)")
 	form.flags(c)
 	return c
 }
@@ -201,11 +197,11 @@ is kept in its place: the same command again undoes it. The server is asked as t
 }
 
 // rebuild rebuilds a projection, of a stopped server or by asking the running one, and returns how it is then.
-func rebuild(ctx context.Context, o *connection, env lookup, data string, samples *influx.Config, name string, io streams) (projectionStatus, error) {
-	if data == "" {
+func rebuild(ctx context.Context, o *connection, env lookup, data *stopped, name string, io streams) (projectionStatus, error) {
+	if data.dir == "" {
 		return changeOnline(ctx, o, env, name, "rebuild", io)
 	}
-	list, err := rebuildOffline(ctx, data, samples, name, io)
+	list, err := rebuildOffline(ctx, data, name, io)
 	if err != nil {
 		return projectionStatus{}, err
 	}
@@ -239,8 +235,8 @@ func oneProjection(c *cobra.Command, args []string) error {
 }
 
 // rebuildOffline rebuilds in the data folder of a stopped server, and returns how all projections are then.
-func rebuildOffline(ctx context.Context, data string, samples *influx.Config, name string, io streams) (list []projectionStatus, err error) {
-	s, err := openStopped(data, samples)
+func rebuildOffline(ctx context.Context, data *stopped, name string, io streams) (list []projectionStatus, err error) {
+	s, err := data.open()
 	if err != nil {
 		return nil, err
 	}
@@ -250,6 +246,7 @@ func rebuildOffline(ctx context.Context, data string, samples *influx.Config, na
 		return nil, errors.Join(err, s.closeModels())
 	}
 	runner := projections.New(s.log, s.decode, s.models)
+	runner.Look(ctx)
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- runner.Run(running) }()
@@ -264,8 +261,8 @@ func rebuildOffline(ctx context.Context, data string, samples *influx.Config, na
 }
 
 func newProjectionDump(io streams) *cobra.Command {
-	var data, at string
-	var samples influxPlace
+	var data stopped
+	var at string
 	c := &cobra.Command{
 		Use:   "dump NAME",
 		Short: "Print all that a projection holds, as lines of JSON",
@@ -274,22 +271,15 @@ dumps of one log as of one position are equal byte for byte.`,
 		Example: `  strandline projection dump series --data ./data | sha256sum
   strandline projection dump documents --data ./data --at 1f`,
 		Args: oneProjection, ValidArgsFunction: projectionNames,
-		RunE: func(c *cobra.Command, args []string) error {
-			config, err := samples.config(settled(c.Flags()))
-			if err != nil {
-				return err
-			}
-			return dump(c.Context(), data, config, args[0], at, io)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return dump(c.Context(), &data, args[0], at, io) },
 	}
-	c.Flags().StringVar(&data, "data", "data", "data folder of a stopped server")
+	data.flags(c.Flags(), "data", "data folder of a stopped server")
 	c.Flags().StringVar(&at, "at", "", "as of this position (default: the end of the log)")
-	samples.flags(c.Flags())
 	return c
 }
 
-func dump(ctx context.Context, data string, samples *influx.Config, name, at string, io streams) (err error) {
-	s, err := openStopped(data, samples)
+func dump(ctx context.Context, data *stopped, name, at string, io streams) (err error) {
+	s, err := data.open()
 	if err != nil {
 		return err
 	}
@@ -344,10 +334,27 @@ func (f watchedFeed) Follow(ctx context.Context, after domain.Position) iter.Seq
 	}
 }
 
-// openStopped opens the data folder of a stopped server, which must be there, and its samples where they are kept.
-func openStopped(data string, samples *influx.Config) (*storage, error) {
-	if _, err := os.Stat(filepath.Join(data, "log")); err != nil {
-		return nil, exitWith(exitData, fmt.Errorf("%s is no data folder of Strandline: %w", data, err))
+// stopped is where the data of a stopped server is.
+type stopped struct {
+	dir      string
+	engines  enginePlaces
+	settings *pflag.FlagSet
+}
+
+func (d *stopped) flags(flags *pflag.FlagSet, standard, about string) {
+	flags.StringVar(&d.dir, "data", standard, about)
+	d.engines.flags(flags)
+	d.settings = flags
+}
+
+// open opens the data folder, which must be there, and the read models where they are kept.
+func (d *stopped) open() (*storage, error) {
+	if _, err := os.Stat(filepath.Join(d.dir, "log")); err != nil {
+		return nil, exitWith(exitData, fmt.Errorf("%s is no data folder of Strandline: %w", d.dir, err))
 	}
-	return openStorage(data, opening{influx: samples, durable: true}, slog.New(slog.DiscardHandler))
+	kept, err := d.engines.open(settled(d.settings))
+	if err != nil {
+		return nil, err
+	}
+	return openStorage(d.dir, opening{engines: kept, durable: true}, slog.New(slog.DiscardHandler))
 }

@@ -44,7 +44,7 @@ type serve struct {
 	tracing    traces
 	esdb       esdbFlags
 	eventstore storePlace
-	influx     influxPlace
+	engines    enginePlaces
 	redis      address
 	roles      string
 	keys       string
@@ -88,7 +88,7 @@ func (o *serve) flags(flags *pflag.FlagSet) {
 	o.tracing.flags(flags)
 	o.esdb.flags(flags)
 	o.eventstore.flags(flags)
-	o.influx.flags(flags)
+	o.engines.flags(flags)
 	redisFlags(flags, &o.redis)
 	o.rolesFlags(flags)
 	flags.StringVar(&o.durability, "durability", durabilityDisk, "disk: answer when events are on disk; none: do not wait, for measuring only")
@@ -128,7 +128,7 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 	if err != nil {
 		return err
 	}
-	samples, err := o.influx.config(env)
+	kept, err := o.engines.open(env)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (o *serve) run(ctx context.Context, env lookup, io streams) error {
 			return exitWith(exitData, errors.Join(err, elsewhere.Close()))
 		}
 	}
-	s, err := openStorage(o.data, opening{elsewhere: elsewhere, influx: samples, keys: o.keys, roles: does, durable: o.durability == durabilityDisk}, log)
+	s, err := openStorage(o.data, opening{elsewhere: elsewhere, engines: kept, keys: o.keys, roles: does, durable: o.durability == durabilityDisk}, log)
 	if err != nil {
 		return err
 	}

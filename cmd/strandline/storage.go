@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"os"
@@ -17,12 +18,15 @@ import (
 	"strandline/projections"
 	"strandline/readmodels"
 	"strandline/readmodels/directory"
+	"strandline/readmodels/documents"
+	"strandline/readmodels/documents/couch"
 	"strandline/readmodels/series"
 	"strandline/readmodels/series/influx"
 	"strandline/transport/eventstore/embedded"
 	"strandline/transport/files"
 	"strandline/transport/keys"
 	"strandline/transport/metrics"
+	"strandline/transport/rest/lamp"
 	"strandline/transport/tracing"
 	"strandline/transport/zstd"
 )
@@ -36,12 +40,13 @@ type storage struct {
 	shared    files.System         // of keys, where other processes have them too; nil else
 	codec     *codec.Codec         // seals and opens
 	directory *directory.Directory // of a process that answers requests
-	documents *readmodels.DB
-	series    *readmodels.DB // nil where samples are kept elsewhere
+	documents lamp.Documents       // in the data folder, or elsewhere
+	series    *readmodels.DB       // nil where samples are kept elsewhere
 	samples   samples
 	influx    *influx.Store // nil where samples are kept here
 	audit     *readmodels.DB
 	models    []projections.Model
+	opened    []io.Closer      // what they are kept in
 	tracer    *tracing.Tracer  // nil where nothing is traced
 	metrics   *metrics.Metrics // of the log at first, then of all that a node does
 	clock     func() time.Time
@@ -53,24 +58,24 @@ type storage struct {
 type truth struct {
 	log, keys files.System
 	options   embedded.Options
-	elsewhere eventLog       // in the place of log; nil if that is here
-	influx    *influx.Config // where samples are kept, nil if in the folder
-	keysDir   string         // of keys; if it is empty, the folder keys
-	roles     duties         // nil for api and project
+	elsewhere eventLog // in the place of log; nil if that is here
+	engines   engines  // that keep read models; zero if they are in the folder
+	keysDir   string   // of keys; if it is empty, the folder keys
+	roles     duties   // nil for api and project
 }
 
 // opening says how a data folder is opened.
 type opening struct {
-	elsewhere eventLog       // where events are stored, nil if in the folder
-	influx    *influx.Config // where samples are kept, nil if in the folder
-	keys      string         // the folder of the keys, if it is another than keys
-	roles     duties         // nil for api and project
-	durable   bool           // the log waits for the disk
+	elsewhere eventLog // where events are stored, nil if in the folder
+	engines   engines  // that keep read models; zero if they are in the folder
+	keys      string   // the folder of the keys, if it is another than keys
+	roles     duties   // nil for api and project
+	durable   bool     // the log waits for the disk
 }
 
 // openStorage opens a data folder and makes what is missing.
 func openStorage(dir string, p opening, log *slog.Logger) (*storage, error) {
-	t := truth{elsewhere: p.elsewhere, influx: p.influx, keysDir: p.keys, roles: p.roles, options: embedded.Options{NoSync: !p.durable, Logger: part(log, "log")}}
+	t := truth{elsewhere: p.elsewhere, engines: p.engines, keysDir: p.keys, roles: p.roles, options: embedded.Options{NoSync: !p.durable, Logger: part(log, "log")}}
 	if err := t.onDisk(dir); err != nil {
 		return nil, exitWith(exitData, fmt.Errorf("data folder %s: %w", dir, unusable(err)))
 	}
@@ -201,39 +206,60 @@ func unusable(err error) error {
 }
 
 func (s *storage) openModels(t truth, dir string, log *slog.Logger) error {
-	generation := s.log.Generation().String()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return unusable(err)
 	}
-	if err := s.openDirectory(dir, generation, log); err != nil {
+	if err := s.openDirectory(dir, s.log.Generation().String(), log); err != nil {
 		return err
 	}
-	for _, table := range []struct {
-		projection projections.Projection
-		db         **readmodels.DB
-	}{{projections.Documents(), &s.documents}, {projections.Series(), &s.series}, {projections.Audit(), &s.audit}} {
-		out, err := s.leftOut(table.projection.Schema.Name)
-		if err != nil {
-			return err
-		}
-		if table.db == &s.series && t.influx != nil {
-			if err := s.openInflux(t, dir, out, log); err != nil {
-				return err
-			}
-			continue
-		}
-		db, err := readmodels.Open(dir, table.projection.Schema, generation, readmodels.LeavingOut(out), readmodels.WithLogger(log),
-			readmodels.Former(table.projection.FormerVersions()...))
-		if err != nil {
-			return err
-		}
-		*table.db = db
-		s.models = append(s.models, projections.Table(table.projection, db))
+	if err := s.openDocuments(dir, t.engines.documents, log); err != nil {
+		return err
 	}
-	if s.series != nil {
-		s.samples = series.NewStore(s.series)
+	if err := s.openSamples(t, dir, log); err != nil {
+		return err
 	}
+	audit, err := s.openTable(dir, projections.Audit(), log)
+	s.audit = audit
+	return err
+}
+
+func (s *storage) openDocuments(dir string, elsewhere *couch.Store, log *slog.Logger) error {
+	if elsewhere == nil {
+		db, err := s.openTable(dir, projections.Documents(), log)
+		s.documents = documents.New(db)
+		return err
+	}
+	out, err := s.leftOut(elsewhere.Name())
+	if err != nil {
+		return err
+	}
+	s.documents = elsewhere
+	s.models, s.opened = append(s.models, projections.Elsewhere(elsewhere, s.log.Generation().String(), out...)), append(s.opened, elsewhere)
 	return nil
+}
+
+func (s *storage) openSamples(t truth, dir string, log *slog.Logger) (err error) {
+	if t.engines.samples != nil {
+		return s.openInflux(t, dir, log)
+	}
+	s.series, err = s.openTable(dir, projections.Series(), log)
+	s.samples = series.NewStore(s.series)
+	return err
+}
+
+// openTable opens a read model in the data folder.
+func (s *storage) openTable(dir string, p projections.Projection, log *slog.Logger) (*readmodels.DB, error) {
+	out, err := s.leftOut(p.Schema.Name)
+	if err != nil {
+		return nil, err
+	}
+	db, err := readmodels.Open(dir, p.Schema, s.log.Generation().String(), readmodels.LeavingOut(out), readmodels.WithLogger(log),
+		readmodels.Former(p.FormerVersions()...))
+	if err != nil {
+		return nil, err
+	}
+	s.models, s.opened = append(s.models, projections.Table(p, db)), append(s.opened, db)
+	return db, nil
 }
 
 // openDirectory opens the directory, which every process has that answers requests.
@@ -295,13 +321,8 @@ func (s *storage) names() (names []string) {
 // closeModels closes the read models, where no runner does.
 func (s *storage) closeModels() error {
 	var errs []error
-	for _, db := range []*readmodels.DB{s.documents, s.series, s.audit} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	if s.influx != nil {
-		errs = append(errs, s.influx.Close())
+	for _, model := range s.opened {
+		errs = append(errs, model.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -44,7 +44,7 @@ func bounded(t *testing.T) context.Context {
 // connect returns a Store with databases of a prefix.
 func connect(t testing.TB, server *pouchtest.Server, prefix string) *couch.Store {
 	t.Helper()
-	store, err := couch.New(couch.Config{URL: "http://" + server.Address, Prefix: prefix})
+	store, err := couch.New(couch.Config{URL: "http://" + server.Address, User: pouchtest.User, Password: pouchtest.Password, Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func count(t *testing.T, server *pouchtest.Server, prefix, text string) int {
 func get(t *testing.T, server *pouchtest.Server, path string) string {
 	t.Helper()
 	client := http.Client{Timeout: 10 * time.Second}
-	answer, err := client.Get("http://" + server.Address + path)
+	answer, err := client.Get(server.URL(path[1:]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +434,7 @@ func TestOriginsAreKeptApart(t *testing.T) {
 // do sends a request to the server as somebody else would.
 func do(t *testing.T, server *pouchtest.Server, method, path, body string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(bounded(t), method, "http://"+server.Address+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(bounded(t), method, server.URL(path[1:]), strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -493,6 +493,31 @@ func TestDatabasesOfOthersStay(t *testing.T) {
 	}
 }
 
+// TestOthersAreNotLetIn asks without and with wrong credentials, also for databases of ours.
+func TestOthersAreNotLetIn(t *testing.T) {
+	server := pouchtest.InMemory(t)
+	open(t, connect(t, server, "closed"))
+	path := "/" + database(t, server, "closed") + "/_all_docs"
+	answer, err := http.Get("http://" + server.Address + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("GET %s by anybody: %s", path, answer.Status)
+	}
+	other, err := couch.New(couch.Config{URL: "http://" + server.Address, User: pouchtest.User, Password: "guess-ed", Prefix: "closed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	_, err = other.Open(bounded(t), "g")
+	if !errors.Is(err, domain.ErrUnavailable) || !strings.Contains(err.Error(), "give user and password of a server admin") || strings.Contains(err.Error(), "guess-ed") {
+		t.Errorf("Open with a wrong password: %v", err)
+	}
+}
+
 // TestAnotherInstallationWithTheSamePrefix has two that each think the databases theirs: the later one gets them, and the
 // earlier one says so and does not fight.
 func TestAnotherInstallationWithTheSamePrefix(t *testing.T) {
@@ -528,6 +553,7 @@ func TestOthersWriteIntoTheDatabase(t *testing.T) {
 	before, at := dumped(t, build), "/"+database(t, server, "meddled")
 	for _, id := range []string{"o,activity,x", "a,o,t,x", "a,o,t,", "o,", "p,x,y,z", "x", "zz", "_design%2Fd"} {
 		do(t, server, "PUT", at+"/"+id, `{"names":["a"],"views":{}}`)
+		do(t, server, "PUT", at+"/"+id+"2", `{"names":7,"text":[]}`)
 	}
 	keys, err := store.AttachmentKeys(bounded(t), []string{"o"}, []string{"t"})
 	if got := dumped(t, build); got != before || err != nil || len(keys) != 1 {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func ParseConfig(text string) (Config, error) {
 // Bounds of one request.
 const (
 	dialTime    = 3 * time.Second
-	requestTime = 20 * time.Second
+	requestTime = 10 * time.Second
 	pageSize    = 200     // documents
 	batchSize   = 1 << 20 // bytes
 )
@@ -72,7 +73,7 @@ func dial(c Config) (*server, error) {
 		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute,
 	}
 	options := []kivik.Option{
-		couchdb.OptionHTTPClient(&http.Client{Transport: transport, Timeout: requestTime}),
+		couchdb.OptionHTTPClient(&http.Client{Transport: transport}),
 		couchdb.OptionNoRequestCompression(), couchdb.OptionUserAgent("strandline"),
 	}
 	if c.User != "" {
@@ -89,6 +90,11 @@ func (s *server) close() error {
 	err := s.client.Close()
 	s.transport.CloseIdleConnections()
 	return err
+}
+
+// bounded bounds one request, and lets go of what its answer holds when stop is called.
+func bounded(ctx context.Context) (_ context.Context, stop context.CancelFunc) {
+	return context.WithTimeout(ctx, requestTime)
 }
 
 // errMissing is for a database, or a single document, that is not there.
@@ -118,6 +124,8 @@ func failed(doing string, err error) error {
 
 // create makes a database for server admins only, if it is not there: before CouchDB 3, everybody could read new ones.
 func (s *server) create(ctx context.Context, database string) error {
+	ctx, stop := bounded(ctx)
+	defer stop()
 	err := s.client.CreateDB(ctx, database)
 	if kivik.HTTPStatus(err) == http.StatusPreconditionFailed {
 		return nil
@@ -131,6 +139,8 @@ func (s *server) create(ctx context.Context, database string) error {
 
 // drop removes a database, if it is there.
 func (s *server) drop(ctx context.Context, database string) error {
+	ctx, stop := bounded(ctx)
+	defer stop()
 	err := failed("drop database", s.client.DestroyDB(ctx, database))
 	if errors.Is(err, errMissing) {
 		return nil
@@ -140,91 +150,125 @@ func (s *server) drop(ctx context.Context, database string) error {
 
 // get reads a document. One that is not there is errMissing, and so is its database.
 func (s *server) get(ctx context.Context, database, id string, into any) error {
+	ctx, stop := bounded(ctx)
+	defer stop()
 	return failed("read", s.client.DB(database).Get(ctx, id).ScanDoc(into))
 }
 
 // put writes a document and returns its revision.
 func (s *server) put(ctx context.Context, database, id string, document any) (string, error) {
+	ctx, stop := bounded(ctx)
+	defer stop()
 	rev, err := s.client.DB(database).Put(ctx, id, document)
 	return rev, failed("write", err)
 }
 
+// databases lists all of them.
+func (s *server) databases(ctx context.Context) ([]string, error) {
+	ctx, stop := bounded(ctx)
+	defer stop()
+	all, err := s.client.AllDBs(ctx)
+	return all, failed("list databases", err)
+}
+
 // putAll writes documents and tells which of them, by id, had changed meanwhile.
 func (s *server) putAll(ctx context.Context, database string, documents []any) (conflicts map[string]bool, err error) {
-	for len(documents) > 0 {
-		n := min(len(documents), pageSize)
-		results, err := s.client.DB(database).BulkDocs(ctx, documents[:n:n])
-		if err != nil {
-			return nil, failed("write", err)
+	conflicts = map[string]bool{}
+	for some := range slices.Chunk(documents, pageSize) {
+		if err := s.putSome(ctx, database, some, conflicts); err != nil {
+			return nil, err
 		}
-		for _, r := range results {
-			switch {
-			case r.Error == nil:
-			case kivik.HTTPStatus(r.Error) == http.StatusConflict:
-				if conflicts == nil {
-					conflicts = map[string]bool{}
-				}
-				conflicts[r.ID] = true
-			default:
-				return nil, fmt.Errorf("%w: CouchDB refuses document %s: %w", domain.ErrUnavailable, r.ID, r.Error)
-			}
-		}
-		documents = documents[n:]
 	}
 	return conflicts, nil
 }
 
-// row is a document as lists give it.
-type row[T any] struct {
-	ID  string
-	Rev string
-	Doc T // if it was asked for
-}
-
-// listed reads the documents with some ids, and calls do for each that is there, in the order of ids.
-func listed[T any](ctx context.Context, s *server, database string, ids []string, do func(row[T]) error) error {
-	for len(ids) > 0 {
-		n := min(len(ids), pageSize)
-		if err := rows(ctx, s, database, true, do, kivik.Param("keys", ids[:n])); err != nil {
-			return err
+// putSome writes documents with one request, and adds to conflicts.
+func (s *server) putSome(ctx context.Context, database string, documents []any, conflicts map[string]bool) error {
+	ctx, stop := bounded(ctx)
+	defer stop()
+	results, err := s.client.DB(database).BulkDocs(ctx, documents)
+	if err != nil {
+		return failed("write", err)
+	}
+	for _, r := range results {
+		switch {
+		case r.Error == nil:
+		case kivik.HTTPStatus(r.Error) == http.StatusConflict:
+			conflicts[r.ID] = true
+		default:
+			return fmt.Errorf("%w: CouchDB refuses document %s: %w", domain.ErrUnavailable, r.ID, r.Error)
 		}
-		ids = ids[n:]
 	}
 	return nil
 }
 
-// ranged reads the documents from one id to another, exclusive, and calls do for each, in the order of ids. Without docs
-// only ids and revisions are read.
-func ranged[T any](ctx context.Context, s *server, database, start, end string, docs bool, do func(row[T]) error) error {
-	for {
-		last, count := "", 0
-		next := func(r row[T]) error {
-			last, count = r.ID, count+1
-			return do(r)
-		}
-		err := rows(ctx, s, database, docs, next, kivik.Param("startkey", start), kivik.Param("endkey", end),
-			kivik.Param("inclusive_end", false), kivik.Param("limit", pageSize))
-		if err != nil || count < pageSize {
+// row is a document as lists give it.
+type row[T any] struct {
+	ID    string
+	Rev   string
+	Doc   T    // if it was asked for
+	Alien bool // the document is not of that kind
+}
+
+// listed reads the documents with some ids, and calls do for each that is there, in the order of ids.
+func listed[T any](ctx context.Context, s *server, database string, ids []string, do func(row[T]) error) error {
+	for some := range slices.Chunk(ids, pageSize) {
+		page, err := rows[T](ctx, s, database, true, kivik.Param("keys", some))
+		if err != nil {
 			return err
 		}
-		start = last + " " // no id has a space
+		for _, r := range page {
+			if r.Alien {
+				return fmt.Errorf("%w: somebody has changed document %s of CouchDB", readmodels.ErrDamaged, r.ID)
+			}
+			if err := do(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ranged reads the documents from one id to another, exclusive, and calls do for each but those that
+// others have put there, in the order of ids. Without docs only ids and revisions are read.
+func ranged[T any](ctx context.Context, s *server, database, start, end string, docs bool, do func(row[T]) error) error {
+	for {
+		page, err := rows[T](ctx, s, database, docs, kivik.Param("startkey", start), kivik.Param("endkey", end),
+			kivik.Param("inclusive_end", false), kivik.Param("limit", pageSize))
+		if err != nil {
+			return err
+		}
+		for _, r := range page {
+			if r.Alien {
+				continue
+			}
+			if err := do(r); err != nil {
+				return err
+			}
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+		start = page[len(page)-1].ID + " " // no id of ours has a space
 	}
 }
 
-// rows calls do for each row of an answer that has a document.
-func rows[T any](ctx context.Context, s *server, database string, docs bool, do func(row[T]) error, how ...kivik.Option) error {
+// rows reads the rows of an answer that have a document.
+func rows[T any](ctx context.Context, s *server, database string, docs bool, how ...kivik.Option) (page []row[T], err error) {
+	ctx, stop := bounded(ctx)
+	defer stop()
 	result := s.client.DB(database).AllDocs(ctx, append(how, kivik.Param("include_docs", docs))...)
 	defer result.Close()
 	for result.Next() {
 		r, there, err := scan[T](result, docs)
-		if err == nil && there {
-			err = do(r)
-		}
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if there {
+			page = append(page, r)
 		}
 	}
-	return failed("read", result.Err())
+	return page, failed("read", result.Err())
 }
 
 // scan reads a row. Rows of documents that are not there, or are deleted, have no id, or say so.
@@ -243,10 +287,6 @@ func scan[T any](result *kivik.ResultSet, docs bool) (r row[T], there bool, err 
 		return r, false, nil
 	}
 	r.Rev = value.Rev
-	if docs {
-		if err := result.ScanDoc(&r.Doc); err != nil {
-			return r, false, fmt.Errorf("%w: document %s: %w", readmodels.ErrDamaged, r.ID, err)
-		}
-	}
+	r.Alien = docs && result.ScanDoc(&r.Doc) != nil
 	return r, true, nil
 }

@@ -165,9 +165,9 @@ func (s *Store) sweep(ctx context.Context, serving string) {
 
 // builds lists the databases that are named like builds.
 func (s *Store) builds(ctx context.Context) (names []string, err error) {
-	all, err := s.server.client.AllDBs(ctx)
+	all, err := s.server.databases(ctx)
 	if err != nil {
-		return nil, failed("list databases", err)
+		return nil, err
 	}
 	for _, database := range all {
 		if tail, ok := strings.CutPrefix(database, s.family()+"-"); ok && tails.MatchString(tail) {
@@ -255,8 +255,8 @@ func once(names []string) (all []string) {
 	return all
 }
 
-// readTime bounds what is asked of a server for one who waits.
-const readTime = 5 * time.Second
+// stalledTime bounds what is asked for one who waits of a server that has not answered before.
+const stalledTime = 2 * time.Second
 
 // read has do read the build that serves, once more if another one has taken its place.
 func (s *Store) read(ctx context.Context, do func(ctx context.Context, b *build, database string) error) error {
@@ -264,8 +264,11 @@ func (s *Store) read(ctx context.Context, do func(ctx context.Context, b *build,
 	if b == nil {
 		return fmt.Errorf("%w: CouchDB has not been reached since the start", domain.ErrUnavailable)
 	}
-	ctx, stop := context.WithTimeout(ctx, readTime)
-	defer stop()
+	if s.watermark.Stalled() != nil {
+		short, stop := context.WithTimeout(ctx, stalledTime)
+		defer stop()
+		ctx = short
+	}
 	err := do(ctx, b, b.database())
 	if errors.Is(err, errMissing) {
 		if err := b.follow(ctx); err != nil && !errors.Is(err, errMoved) {

@@ -20,6 +20,12 @@ import (
 	"strandline/transport/rest"
 )
 
+// Documents is what the dialect asks of readmodels/documents.
+type Documents interface {
+	readModel
+	Get(ctx context.Context, kind registry.Kind, ids ...string) ([]documents.Document, error)
+}
+
 // documentKind is what the routes of one kind of document need to know.
 type documentKind struct {
 	kind, parent                 registry.Kind // parent is empty for what stands below the installation

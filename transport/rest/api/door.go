@@ -21,7 +21,6 @@ import (
 	"strandline/commands/policy"
 	"strandline/domain"
 	"strandline/readmodels/directory"
-	"strandline/readmodels/documents"
 	"strandline/transport/rest"
 )
 
@@ -75,7 +74,7 @@ type Parts struct {
 	Projections Projections
 	Audit       Audit
 	Series      Series
-	Documents   *documents.Store
+	Documents   Documents
 	Directory   *directory.Directory
 	Services    func() []Service // that make up the installation
 	Keys        rest.Hasher

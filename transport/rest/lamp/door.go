@@ -20,6 +20,14 @@ import (
 	"strandline/transport/rest/signin"
 )
 
+// Documents is what the dialect asks of readmodels/documents.
+type Documents interface {
+	readModel
+	Get(ctx context.Context, kind registry.Kind, ids ...string) ([]documents.Document, error)
+	Attachments(ctx context.Context, owners, targets []string, key string) ([]documents.Attachment, error)
+	AttachmentKeys(ctx context.Context, owners, targets []string) ([]documents.Attachment, error)
+}
+
 // Series is what the dialect asks of readmodels/series.
 type Series interface {
 	readModel
@@ -37,7 +45,7 @@ type Parts struct {
 	Bus       *commands.Bus
 	Keys      rest.Hasher
 	Directory *directory.Directory
-	Documents *documents.Store
+	Documents Documents
 	Series    Series
 	SignIn    *signin.Checker
 }

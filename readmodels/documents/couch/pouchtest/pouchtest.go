@@ -30,6 +30,12 @@ const (
 	startTime   = 60 * time.Second
 )
 
+// The server's admin. Others are let in nowhere.
+const (
+	User     = "admin"
+	Password = "s3cret-w0rd"
+)
+
 // Server is a pouchdb-server on a loopback port.
 type Server struct {
 	Address string // HOST:PORT
@@ -52,8 +58,17 @@ func start(t testing.TB, dir string) *Server {
 	t.Helper()
 	s := &Server{program: install(t), dir: dir, own: t.TempDir(), Address: free(t)}
 	t.Cleanup(func() { s.Kill() })
+	config := fmt.Sprintf(`{"admins":{%q:%q}}`, User, Password)
+	if err := os.WriteFile(filepath.Join(s.own, "config.json"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.Start(t)
 	return s
+}
+
+// URL is where a prefix is, for the admin.
+func (s *Server) URL(prefix string) string {
+	return "http://" + User + ":" + Password + "@" + s.Address + "/" + prefix
 }
 
 // free is an address that nobody listens at.

@@ -52,11 +52,21 @@ type eventProcess struct {
 	cmd          *exec.Cmd
 }
 
-func startEvents(t *testing.T) *eventProcess {
-	e := &eventProcess{t: t, address: freeAddress(t), dir: filepath.Join(t.TempDir(), "events")}
+// startEvents starts it, on this machine alone or on the host that is given.
+func startEvents(t *testing.T, host ...string) *eventProcess {
+	e := &eventProcess{t: t, address: onHost(freeAddress(t), host), dir: filepath.Join(t.TempDir(), "events")}
 	e.start()
 	t.Cleanup(e.kill)
 	return e
+}
+
+// onHost is an address with the host, if one is given.
+func onHost(address string, host []string) string {
+	_, port, _ := net.SplitHostPort(address)
+	if len(host) == 0 {
+		return address
+	}
+	return net.JoinHostPort(host[0], port)
 }
 
 func (e *eventProcess) start() {

@@ -24,12 +24,12 @@ type redisServer struct {
 	client  *goredis.Client
 }
 
-func startRedis(t *testing.T) *redisServer {
+func startRedis(t *testing.T, host ...string) *redisServer {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is missing: apt-get install redis-server")
 	}
-	r := &redisServer{t: t, address: freeAddress(t)}
+	r := &redisServer{t: t, address: onHost(freeAddress(t), host)}
 	r.client = goredis.NewClient(&goredis.Options{Addr: r.address, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
 	t.Cleanup(func() { r.client.Close(); r.kill() })
 	r.start()
@@ -38,8 +38,8 @@ func startRedis(t *testing.T) *redisServer {
 
 func (r *redisServer) start() {
 	r.t.Helper()
-	_, port, _ := strings.Cut(r.address, ":")
-	r.process = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.t.TempDir())
+	host, port, _ := strings.Cut(r.address, ":")
+	r.process = exec.Command("redis-server", "--port", port, "--bind", host, "--protected-mode", "no", "--save", "", "--appendonly", "no", "--dir", r.t.TempDir())
 	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := r.process.Start(); err != nil {
 		r.t.Fatal(err)

@@ -48,7 +48,7 @@ func (o *serve) does(log *slog.Logger) (duties, error) {
 		log.Warn("there are no automations yet: the role automate has nothing to do")
 	}
 	if does.has(roleProject) && !does.has(roleAPI) {
-		log.Warn("the read models that this process fills are files of its own, which nobody reads: processes with the role api fill their own")
+		log.Warn("read models that are files of this process are filled and read by nobody: processes with the role api fill their own")
 	}
 	return does, nil
 }

@@ -168,24 +168,31 @@ func (k documentKind) list(c *call) (rest.Answer, error) {
 	if c.media == mediaLines {
 		return c.lines(func(ctx context.Context, w *lineWriter) error { return k.write(ctx, w, after) }), nil
 	}
-	page, next := documentPage{Documents: []entity{}, End: true}, ""
-	var ids []string
-	for o := range k.visible(c, after) {
-		if len(ids) == c.query.page() {
-			page.End = false
-			break
-		}
-		ids, next = append(ids, o.ID), placeCursor(o.Place)
-	}
-	found, err := c.Documents.Get(c.Context(), k.kind, ids...)
-	for _, d := range found {
-		page.Documents = append(page.Documents, shownDocument(d))
-	}
+	page, err := k.page(c, after)
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	page.Next = orNull(next)
 	return shows(page, len(page.Documents))
+}
+
+// page is a page of the documents that the caller may see.
+func (k documentKind) page(c *call, after uint64) (documentPage, error) {
+	page, n, weight := documentPage{Documents: []entity{}, End: true}, 0, 0
+	for o := range k.visible(c, after) {
+		if n == c.query.page() || weight >= heavyPage {
+			page.End = false
+			break
+		}
+		found, err := c.Documents.Get(c.Context(), k.kind, o.ID)
+		if err != nil {
+			return page, err
+		}
+		for _, d := range found {
+			page.Documents, weight = append(page.Documents, shownDocument(d)), weight+len(d.Body)
+		}
+		page.Next, n = orNull(placeCursor(o.Place)), n+1
+	}
+	return page, nil
 }
 
 // atATime is how many objects are looked at before others get a turn at the directory.

@@ -17,7 +17,7 @@ func eventRoutes() []route {
 		{method: "GET", path: "/strandline/v1/events", verb: policy.OwnList, handle: (*call).events, operation: operation{
 			summary: "The log of events, oldest first",
 			about: "A page, or with Accept: application/x-ndjson one event a line, without limit and in constant memory. Events that the caller " +
-				"may not open are left out. A page of a rare selection may be empty and have a next all the same: the end is " +
+				"may not open are left out. A page of a rare selection may be empty and have a next all the same, and one of large events is short: the end is " +
 				"where end is true. Lines go on with follow=true; an empty line every quarter of a minute says that nothing has happened.",
 			query: slices.Concat([]parameter{
 				{"after", "position", "begin after this position; at first leave it out"},
@@ -88,7 +88,7 @@ const longestScan = 100_000
 // page answers with one page.
 func (c *call) page(s selection) (rest.Answer, error) {
 	page, next := eventPage{Events: []event{}}, s.after
-	scanned, size, full := 0, c.query.page(), false
+	scanned, size, weight, full := 0, c.query.page(), 0, false
 	for r, err := range c.history(c.Context(), s) {
 		switch {
 		case err != nil:
@@ -99,9 +99,9 @@ func (c *call) page(s selection) (rest.Answer, error) {
 		}
 		next = r.Position
 		if e, ok := c.selected(c.Context(), s, r); ok {
-			page.Events = append(page.Events, e)
+			page.Events, weight = append(page.Events, e), weight+len(e.Data)
 		}
-		if scanned++; len(page.Events) == size || scanned == c.scan {
+		if scanned++; len(page.Events) == size || scanned == c.scan || weight >= heavyPage {
 			full = true
 			break
 		}

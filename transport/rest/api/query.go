@@ -26,6 +26,10 @@ const (
 	largestPage = 1000
 )
 
+// heavyPage is after how many bytes of what clients have sent a page is full, however few rows it has: one row can be as
+// large as a body, and a page is put together in memory.
+const heavyPage = 8 << 20
+
 // query is what stands behind the question mark, by name, checked against what the route declares. What was not given
 // reads as the zero value.
 type query map[string]value

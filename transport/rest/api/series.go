@@ -177,16 +177,16 @@ func (q query) ms(name string) *int64 {
 
 // samplePage answers with one page of samples.
 func (c *call) samplePage(a asked) (rest.Answer, error) {
-	limit, page := c.query.page(), samplePage{Samples: []sample{}}
+	limit, weight, page := c.query.page(), 0, samplePage{Samples: []sample{}}
 	for s, err := range c.Series.Merged(c.Context(), a.choice) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		if len(page.Samples) == limit {
-			page.Next = orNull(sampleCursor(page.Samples[limit-1], a.choice.Until))
-			return shows(page, limit)
+		if n := len(page.Samples); n == limit || weight >= heavyPage {
+			page.Next = orNull(sampleCursor(page.Samples[n-1], a.choice.Until))
+			return shows(page, n)
 		}
-		page.Samples = append(page.Samples, shownSample(s))
+		page.Samples, weight = append(page.Samples, shownSample(s)), weight+len(s.Value)
 	}
 	if n := len(page.Samples); n > 0 {
 		page.Next = orNull(sampleCursor(page.Samples[n-1], domain.Position{})) // this walk is over; another may find newer ones
@@ -205,16 +205,17 @@ const mostFolded = 2_000_000
 // windowPage answers with one page of windows.
 func (c *call) windowPage(a asked) (rest.Answer, error) {
 	page := windowPage{Windows: []window{}}
-	limit, looked := c.query.page(), 0
+	limit, looked, weight := c.query.page(), 0, 0
 	for w, err := range c.folded(c.Context(), a, &looked) {
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		if n := len(page.Windows); n == limit || n > 0 && looked > mostFolded && w.Start != page.Windows[n-1].Start {
+		if n := len(page.Windows); n == limit || weight >= heavyPage || n > 0 && looked > mostFolded && w.Start != page.Windows[n-1].Start {
 			page.Next = orNull(windowCursor(page.Windows[n-1], a.choice.Until))
 			return shows(page, n)
 		}
-		page.Windows = append(page.Windows, a.window(w))
+		shown := a.window(w)
+		page.Windows, weight = append(page.Windows, shown), weight+len(shown.Last)
 	}
 	if n := len(page.Windows); n > 0 {
 		page.Next = orNull(windowCursor(page.Windows[n-1], domain.Position{}))

@@ -68,18 +68,18 @@ func (c *call) sees(name string) error {
 // streamPage answers with one page of records.
 func (c *call) streamPage(records iter.Seq2[domain.Record, error], from uint64, backwards bool) (rest.Answer, error) {
 	page := streamPage{Events: []event{}, Next: &from, End: true}
-	scanned, size := 0, c.query.page()
+	scanned, size, weight := 0, c.query.page(), 0
 	for r, err := range records {
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		if len(page.Events) == size || scanned == c.scan {
+		if len(page.Events) == size || scanned == c.scan || weight >= heavyPage {
 			page.End = false
 			break
 		}
 		page.Next = following(r.Revision, backwards)
 		if e, ok := c.shown(c.Context(), r); ok {
-			page.Events = append(page.Events, e)
+			page.Events, weight = append(page.Events, e), weight+len(e.Data)
 		}
 		scanned++
 	}

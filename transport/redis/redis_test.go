@@ -232,6 +232,48 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestFull has Redis full of what has been read already: the relay makes room, and what comes is read from Redis again.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.append(10)
+	w.follow()
+	w.relayed()
+	for began := time.Now(); w.client.HLen(w.ctx, "strandline:checkpoints").Val() == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("the reader does not say where it is")
+		}
+	}
+	var used int
+	for line := range strings.Lines(w.client.Info(w.ctx, "memory").Val()) {
+		fmt.Sscanf(line, "used_memory:%d", &used)
+	}
+	w.must(w.client.ConfigSet(w.ctx, "maxmemory", fmt.Sprint(used+1<<20)).Err())
+	refused := func() (n int64) {
+		for line := range strings.Lines(w.client.Info(w.ctx, "errorstats").Val()) {
+			fmt.Sscanf(line, "errorstat_OOM:count=%d", &n)
+		}
+		return n
+	}
+	for began := time.Now(); refused() == 0; w.append(100) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("Redis does not get full")
+		}
+	}
+	w.same()
+	for began := time.Now(); ; {
+		w.append(1)
+		time.Sleep(100 * time.Millisecond)
+		if last, err := w.client.XRevRangeN(w.ctx, redis.Stream, "+", "-", 1).Result(); err == nil && len(last) == 1 && last[0].ID == w.head() {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("the relay makes no room")
+		}
+	}
+	w.same()
+}
+
 // TestStock lets a stock Watermill subscriber listen.
 func TestStock(t *testing.T) {
 	w := newWorld(t, 1)

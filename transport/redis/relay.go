@@ -56,6 +56,9 @@ func (r *Relay) Run(ctx context.Context) {
 		case err != nil:
 			r.complain(err)
 			wait(ctx, pause)
+			if strings.Contains(err.Error(), "OOM ") {
+				r.relieve(ctx)
+			}
 		}
 	}
 }

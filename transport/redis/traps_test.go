@@ -73,14 +73,21 @@ func named(from, to int) (names []string) {
 	return names
 }
 
-// relayed waits until Redis has all that the store has.
-func (w *world) relayed() {
+// head is the id of the entry that ends where the store does.
+func (w *world) head() string {
 	w.Helper()
 	head, err := w.store.Head(w.ctx)
 	w.must(err)
+	return fmt.Sprintf("%d-%d", head.Commit, head.Prepare)
+}
+
+// relayed waits until Redis has all that the store has.
+func (w *world) relayed() {
+	w.Helper()
+	head := w.head()
 	for began := time.Now(); ; time.Sleep(2 * time.Millisecond) {
 		last, err := w.client.XRevRangeN(w.ctx, redis.Stream, "+", "-", 1).Result()
-		if err == nil && len(last) == 1 && last[0].ID == fmt.Sprintf("%d-%d", head.Commit, head.Prepare) {
+		if err == nil && len(last) == 1 && last[0].ID == head {
 			return
 		}
 		if time.Since(began) > 10*time.Second {

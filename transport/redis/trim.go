@@ -24,7 +24,7 @@ const trimmedTo = "strandline:trimmed"
 // what they need.
 const (
 	young = "strandline:young"
-	youth = time.Minute
+	youth = 15 * time.Second
 )
 
 // forgotten is after how long a reader that says nothing is taken to be gone. If it comes back it reads the store.
@@ -66,6 +66,21 @@ func (r *Relay) tend(ctx context.Context, after domain.Position) error {
 	}
 	r.floor = *slowest
 	return r.trim(ctx)
+}
+
+// relieve drops the stream, as Redis is full: it can neither be trimmed in good order, nor can readers say that they are
+// beyond it. Once they have, it is filled anew with what they have not read.
+func (r *Relay) relieve(ctx context.Context) {
+	if err := r.look(ctx); err != nil {
+		return
+	}
+	if err := r.client.Del(ctx, Stream).Err(); err != nil {
+		return
+	}
+	wait(ctx, 2*reportAll)
+	if slowest, err := r.slowest(ctx); err == nil && slowest != nil {
+		r.floor = *slowest
+	}
 }
 
 // whole is errGone if Redis does not have all that came after what has been trimmed. Then it is dropped, with its groups,

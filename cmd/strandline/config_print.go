@@ -59,6 +59,9 @@ func (o *serve) sane() error {
 	if _, err := o.does(log); err != nil {
 		return err
 	}
+	if _, err := o.engines.influx.parse(); err != nil {
+		return err
+	}
 	return isPlainAddress(o.listen)
 }
 

@@ -64,6 +64,9 @@ func (o *doctor) examine(ctx context.Context, env lookup, io streams) (report, e
 	if err := x.readModels(); err != nil {
 		return x.report, err
 	}
+	if err := x.samples(ctx, o); err != nil {
+		return x.report, err
+	}
 	x.clock(time.Now())
 	x.room(time.Now())
 	if asked := originOf(o.settings.Lookup("url")); o.url != "" && (asked == byFlag || x.inUse) {
@@ -130,7 +133,8 @@ func (x *examinee) permissions(o *doctor) {
 	x.private(x.keys, "the folder keys")
 	secrets, _ := filepath.Glob(filepath.Join(x.keys, "*")) // the pattern is good
 	more, _ := filepath.Glob(filepath.Join(x.dir, "tls", "*key*"))
-	secrets = append(append(secrets, more...), filepath.Join(x.dir, credentialFile), o.keyFile, o.settings.Lookup("root-secret-file").Value.String())
+	secrets = append(append(secrets, more...), filepath.Join(x.dir, credentialFile), o.keyFile,
+		o.settings.Lookup("root-secret-file").Value.String(), o.settings.Lookup(influxToken+"-file").Value.String())
 	for _, name := range secrets {
 		if name != "" {
 			x.private(name, "a secret")

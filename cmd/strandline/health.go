@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"syscall"
 	"time"
@@ -165,6 +166,7 @@ func (a *readiness) projections(v *vitals, r *http.Request) {
 func plain(err error) string {
 	var number syscall.Errno
 	var database *sqlite.Error
+	var network net.Error
 	switch {
 	case errors.As(err, &number):
 		return number.Error()
@@ -172,6 +174,9 @@ func plain(err error) string {
 		return fmt.Sprintf("%s (SQLite %d)", database.Message, database.Code)
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
+	}
+	if errors.As(err, &network) && network.Timeout() {
+		return "there was no answer in time"
 	}
 	return "the server's log says why"
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -41,15 +42,21 @@ func (p *influxPlace) flags(flags *pflag.FlagSet) {
 	secretFlags(flags, influxToken, "the token of --influx, with 1.8 USER:PASSWORD")
 }
 
-// config is where samples are kept; nil is the data folder.
+// config is where samples are kept, with the token; nil is the data folder.
 func (p *influxPlace) config(env lookup) (*influx.Config, error) {
+	config, err := p.parse()
+	if err != nil || config == nil {
+		return nil, err
+	}
+	config.Token, err = environmentSecret(env, variable(influxToken))
+	return config, err
+}
+
+func (p *influxPlace) parse() (*influx.Config, error) {
 	if p.at == "" {
 		return nil, nil
 	}
 	config, err := influx.ParseConfig(string(p.at))
-	if err == nil {
-		config.Token, err = environmentSecret(env, variable(influxToken))
-	}
 	if err != nil {
 		return nil, exitWith(exitUsage, fmt.Errorf("--influx: %w", err))
 	}
@@ -98,4 +105,28 @@ func (s *storage) ownerOf(t truth, dir string) (string, error) {
 		err = writeFile(name, owner, 0o600)
 	}
 	return string(owner), err
+}
+
+// samples asks an InfluxDB, if samples are kept in one, whether it can be used, and that it knows of nothing that the log has lost.
+func (x *examinee) samples(ctx context.Context, o *doctor) error {
+	config, err := o.engines.influx.config(settled(o.settings))
+	if err != nil || config == nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	store := influx.New(*config, x.log.Generation.String(), time.Now)
+	defer store.Close()
+	if inTheClear(config) {
+		x.add(finding{Severity: severityWarning, What: "samples, and the token, go over a network in the clear", Where: config.URL, Remedy: "give --influx as https://…"})
+	}
+	at, err := store.Look(ctx)
+	if err != nil {
+		x.add(finding{Severity: severityWarning, What: "the InfluxDB that keeps samples cannot be used: " + err.Error(), Where: config.URL,
+			Remedy: "mend what it names; the samples come again from the log"})
+		return nil
+	}
+	x.readModel(config.URL, "", at, x.log.Generation.String(), nil)
+	x.checked("the InfluxDB at %s, which has the log up to position %s", config.URL, upTo(at))
+	return nil
 }

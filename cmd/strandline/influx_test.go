@@ -122,6 +122,9 @@ func TestInflux(t *testing.T) {
 	if got := dumpOf(t, data, "--influx", i.URL()); got != dumped {
 		t.Errorf("the dump from InfluxDB is\n%.2000s\nwant\n%.2000s", got, dumped)
 	}
+	if out, messages, _ := command(t, "doctor", "--data", data, "--influx", i.URL()); !strings.Contains(out, "the InfluxDB at http://"+i.Address+", which has the log up to position") {
+		t.Errorf("doctor: %s %s", out, messages)
+	}
 	if out, messages, code := command(t, "projection", "rebuild", "series", "--data", data, "--influx", i.URL()); code != 0 {
 		t.Fatalf("projection rebuild --data: %d %s %s", code, out, messages)
 	}
@@ -189,6 +192,13 @@ func TestInfluxAway(t *testing.T) {
 	if strings.Contains(s.log.String(), "that-nobody-shows") {
 		t.Errorf("the log holds the token:\n%s", s.log)
 	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, _, code := command(t, "doctor", "--data", s.data, "--influx", "http://"+freeAddress(t)+"?bucket=b", "--influx-token-file", file)
+	if code != 1 || !strings.Contains(out, "the InfluxDB that keeps samples cannot be used") || !strings.Contains(out, "a secret can be read by other users") || strings.Contains(out, "that-nobody-shows") {
+		t.Errorf("doctor: %d %s", code, out)
+	}
 }
 
 // TestInfluxAddress has wrong settings refused, and no secret shown.
@@ -203,6 +213,9 @@ func TestInfluxAddress(t *testing.T) {
 		if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), `"`, `\"`), strings.ReplaceAll(says, `\\`, `\`)) || strings.Contains(err.Error(), "hide") {
 			t.Errorf("serve --influx %s: %v", at, err)
 		}
+	}
+	if _, messages, code := command(t, "config", "print", "--influx", "http://127.0.0.1"); code != 2 || !strings.Contains(messages, "names no bucket") {
+		t.Errorf("config print of an address without a bucket: %d %s", code, messages)
 	}
 	if _, messages, code := command(t, "config", "print", "--influx-token", "hide"); code != 2 || strings.Contains(messages, "hide") {
 		t.Errorf("a token on the command line: %d %s", code, messages)

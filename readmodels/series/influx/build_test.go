@@ -195,6 +195,41 @@ func testAway(t *testing.T, s *influxtest.Server) {
 	}
 }
 
+// testToken is let in with the token, for all that is asked, and says what is wrong without; it repeats no token.
+func testToken(t *testing.T, s *influxtest.Server) {
+	s.Guard(t, "keeper", "pass-word")
+	config := parsed(t, "http://"+s.Address, s)
+	for _, wrong := range []string{"", "keeper:wrong-word", "pass-word"} {
+		config.Token = wrong
+		store := influx.New(config, "guarded", time.Now)
+		_, err := store.Open(t.Context(), "origin")
+		if !errors.Is(err, domain.ErrUnavailable) || !strings.Contains(err.Error(), "give a token") || strings.Contains(err.Error(), "-word") {
+			t.Errorf("with the token %q: %v", wrong, err)
+		}
+		store.Close()
+	}
+	config.Token = "keeper:pass-word"
+	w := &world{generation: "guarded", config: config}
+	w.open(t, "origin")
+	defer w.store.Close()
+	w.Apply(t, append(history(10), domain.Recorded{Position: at(11), Event: observation.Retracted{Subject: "U1", Channel: observation.LAMPSensor, Series: "gps", From: new(int64)}}))
+	if got := w.Dump(t); got != "" {
+		t.Errorf("after a retraction: %s", got)
+	}
+	looking := influx.New(config, "guarded", time.Now)
+	defer looking.Close()
+	if got, err := looking.Look(t.Context()); got != at(11) || err != nil {
+		t.Errorf("who looks sees %s, %v", got, err)
+	}
+	beside, err := w.store.Beside(t.Context(), "origin")
+	if err == nil {
+		err = beside.Serve(t.Context())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDeletePredicate looks at what a server of version 2 is asked for; no such server is at hand.
 func TestDeletePredicate(t *testing.T) {
 	var mu sync.Mutex

@@ -139,6 +139,8 @@ func failed(doing string, err error) error {
 	return fmt.Errorf("%w: InfluxDB %s: %w", domain.ErrUnavailable, doing, err)
 }
 
+const tokenRemedy = "give a token that may read and write the bucket"
+
 // remedyFor says what lets a server take what it has refused because of how it is set up; empty where the fault is not there.
 func remedyFor(answer *influxhttp.Error) string {
 	refusal := answer.Error()
@@ -146,7 +148,7 @@ func remedyFor(answer *influxhttp.Error) string {
 	case answer.StatusCode == http.StatusNotFound, strings.Contains(refusal, "no database"):
 		return "make the bucket, or with 1.8 the database"
 	case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
-		return "give a token that may read and write the bucket"
+		return tokenRemedy
 	case strings.Contains(refusal, "retention policy"):
 		return "give the bucket or the retention policy an infinite duration, since samples of all times are kept"
 	case strings.Contains(refusal, "limit exceeded"):
@@ -206,26 +208,86 @@ func (s *server) drop(ctx context.Context, measurement string) error {
 
 // influxQL runs a statement of version 1.
 func (s *server) influxQL(ctx context.Context, statement string) error {
-	database, _, _ := strings.Cut(s.config.Bucket, "/")
-	answer, err := s.do(ctx, "POST", "/query", url.Values{"db": {database}, "q": {statement}})
+	told, err := s.ask(ctx, statement)
+	if err == nil && told.Error != "" && !strings.Contains(told.Error, "measurement not found") {
+		err = fmt.Errorf("%w: InfluxDB delete: %s", domain.ErrUnavailable, told.Error)
+	}
+	return err
+}
+
+// told is what version 1 answers to a statement.
+type told struct {
+	Error   string
+	Results []struct {
+		Error  string
+		Series []struct{ Values [][]any }
+	}
+}
+
+func (s *server) ask(ctx context.Context, statement string) (t told, err error) {
+	answer, err := s.do(ctx, "POST", "/query", url.Values{"db": {s.database()}, "q": {statement}})
+	if err != nil {
+		return t, err
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&t); err != nil {
+		return t, fmt.Errorf("%w: InfluxDB /query: %w", domain.ErrUnavailable, err)
+	}
+	for _, r := range t.Results {
+		t.Error += r.Error
+	}
+	return t, nil
+}
+
+// database is what version 1 takes for the first part of a bucket.
+func (s *server) database() string {
+	name, _, _ := strings.Cut(s.config.Bucket, "/")
+	return name
+}
+
+// keeps makes sure that the bucket keeps samples for ever, as far as whoever has the token is told.
+func (s *server) keeps(ctx context.Context) error {
+	modern, err := s.modern(ctx)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	var told struct {
-		Error   string
-		Results []struct{ Error string }
+	length := ""
+	if modern {
+		length = s.bucketKeeps(ctx)
+	} else if length, err = s.policyKeeps(ctx); err != nil {
+		return err
 	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&told); err != nil {
-		return fmt.Errorf("%w: InfluxDB delete: %w", domain.ErrUnavailable, err)
-	}
-	for _, r := range told.Results {
-		told.Error += r.Error
-	}
-	if told.Error != "" && !strings.Contains(told.Error, "measurement not found") {
-		return fmt.Errorf("%w: InfluxDB delete: %s", domain.ErrUnavailable, told.Error)
+	if length != "" {
+		return fmt.Errorf("%w: the bucket %s keeps samples for %s only: give it an infinite duration", domain.ErrUnavailable, s.config.Bucket, length)
 	}
 	return nil
+}
+
+// bucketKeeps is for how long a bucket of version 2 keeps points; empty is for ever, or unknown.
+func (s *server) bucketKeeps(ctx context.Context) string {
+	bucket, err := s.client.BucketsAPI().FindBucketByName(ctx, s.config.Bucket)
+	if err != nil || bucket == nil || len(bucket.RetentionRules) == 0 || bucket.RetentionRules[0].EverySeconds == 0 {
+		return ""
+	}
+	return (time.Duration(bucket.RetentionRules[0].EverySeconds) * time.Second).String()
+}
+
+// policyKeeps is for how long a retention policy of version 1 keeps points; empty is for ever, or unknown.
+func (s *server) policyKeeps(ctx context.Context) (string, error) {
+	told, err := s.ask(ctx, fmt.Sprintf(`SHOW RETENTION POLICIES ON "%s"`, s.database()))
+	if err != nil || told.Error != "" || len(told.Results) == 0 || len(told.Results[0].Series) == 0 {
+		return "", err
+	}
+	_, wanted, named := strings.Cut(s.config.Bucket, "/")
+	for _, policy := range told.Results[0].Series[0].Values { // name, duration, …, whether it is the default
+		name, _ := policy[0].(string)
+		length, _ := policy[1].(string)
+		usual, _ := policy[len(policy)-1].(bool)
+		if (named && name == wanted || !named && usual) && length != "0s" {
+			return length, nil
+		}
+	}
+	return "", nil
 }
 
 // do sends a request that the client has no words for.
@@ -244,9 +306,15 @@ func (s *server) do(ctx context.Context, method, path string, form url.Values) (
 	if err != nil {
 		return nil, fmt.Errorf("%w: InfluxDB %s: %w", domain.ErrUnavailable, path, err)
 	}
-	if answer.StatusCode >= 500 || answer.StatusCode == 401 || answer.StatusCode == 403 {
+	switch {
+	case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
+		err = fmt.Errorf("%w: InfluxDB %s: %s; %s", domain.ErrUnavailable, path, answer.Status, tokenRemedy)
+	case answer.StatusCode >= 500:
+		err = fmt.Errorf("%w: InfluxDB %s: %s", domain.ErrUnavailable, path, answer.Status)
+	}
+	if err != nil {
 		answer.Body.Close()
-		return nil, fmt.Errorf("%w: InfluxDB %s: %s", domain.ErrUnavailable, path, answer.Status)
+		return nil, err
 	}
 	return answer, nil
 }

@@ -148,4 +148,5 @@ func TestServer(t *testing.T) {
 	server := influxtest.Start(t)
 	t.Run("Rebuild", func(t *testing.T) { testRebuild(t, server) })
 	t.Run("Away", func(t *testing.T) { testAway(t, server) })
+	t.Run("Token", func(t *testing.T) { testToken(t, server) })
 }

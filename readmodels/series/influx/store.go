@@ -55,6 +55,9 @@ func (s *Store) Wait(ctx context.Context, position domain.Position) error {
 
 // Open implements readmodels.Remote.
 func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild, error) {
+	if err := s.server.keeps(ctx); err != nil {
+		return nil, err
+	}
 	b, err := s.current(ctx)
 	if err != nil {
 		return nil, err
@@ -76,6 +79,18 @@ func (s *Store) Beside(ctx context.Context, origin string) (readmodels.RemoteBui
 		return nil, err
 	}
 	return b, nil
+}
+
+// Look asks whether the server can be used, and up to where it knows the log. It makes nothing.
+func (s *Store) Look(ctx context.Context) (at domain.Position, err error) {
+	if err := s.server.keeps(ctx); err != nil {
+		return at, err
+	}
+	b, err := s.current(ctx)
+	if err != nil || b == nil {
+		return at, err
+	}
+	return b.Checkpoint(), nil
 }
 
 // current is the build that serves, as the server has it where that is not known; nil if there is none. One whose

@@ -30,6 +30,8 @@ type Server struct {
 	Address string // host:port
 	dir     string
 	binary  string
+	rpc     string
+	token   string // empty where it asks for none
 	running *exec.Cmd
 	ended   chan struct{}
 }
@@ -44,14 +46,20 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Skipf("no influxd: %v", err)
 	}
-	s := &Server{dir: t.TempDir(), binary: path, Address: free(t)}
-	if err := os.WriteFile(filepath.Join(s.dir, "influxd.conf"), []byte(s.config(free(t))), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s := &Server{dir: t.TempDir(), binary: path, Address: free(t), rpc: free(t)}
 	t.Cleanup(func() { s.Kill(t) })
 	s.Go(t)
 	s.Query(t, "CREATE DATABASE strandline WITH DURATION INF SHARD DURATION 5200w NAME autogen")
 	return s
+}
+
+// Guard has it ask for a token from now on.
+func (s *Server) Guard(t testing.TB, user, password string) {
+	t.Helper()
+	s.Query(t, fmt.Sprintf("CREATE USER %s WITH PASSWORD '%s' WITH ALL PRIVILEGES", user, password))
+	s.Kill(t)
+	s.token = user + ":" + password
+	s.Go(t)
 }
 
 // Query runs a statement of InfluxQL, and returns the answer. Statements that change something name the database.
@@ -69,7 +77,7 @@ func (s *Server) Query(t testing.TB, statement string) string {
 	return string(text)
 }
 
-func (s *Server) config(rpc string) string {
+func (s *Server) config() string {
 	return fmt.Sprintf(`reporting-disabled = true
 bind-address = %q
 [meta]
@@ -84,16 +92,20 @@ store-enabled = false
 [http]
 bind-address = %q
 flux-enabled = true
+auth-enabled = %t
 log-enabled = false
 [logging]
 level = "error"
 suppress-logo = true
-`, rpc, filepath.Join(s.dir, "meta"), filepath.Join(s.dir, "data"), filepath.Join(s.dir, "wal"), s.Address)
+`, s.rpc, filepath.Join(s.dir, "meta"), filepath.Join(s.dir, "data"), filepath.Join(s.dir, "wal"), s.Address, s.token != "")
 }
 
 // Go starts it again after Kill, and returns when it answers.
 func (s *Server) Go(t testing.TB) {
 	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, "influxd.conf"), []byte(s.config()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.running = exec.Command(s.binary, "-config", filepath.Join(s.dir, "influxd.conf"))
 	var said output
 	s.running.Stdout, s.running.Stderr = &said, &said

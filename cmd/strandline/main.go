@@ -9,6 +9,7 @@ import (
 )
 
 func main() {
+	oneMoreThanProcessors()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	code := run(ctx, os.Args[1:], environ{os.LookupEnv, os.Environ()}, os.Stdout, os.Stderr)

@@ -2,15 +2,14 @@ package rest
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// considerate is how many bytes of large bodies are read in a second for each processor, while others are served too: so
-// much that what is done with them leaves nine tenths of the time to others.
-const considerate = 8 << 20
+// considerate is how many bytes of large bodies are read in a second for every two processors, while others are served
+// too: so much that what is done with them leaves nine tenths of the time to others.
+const considerate = 16 << 20
 
 // others is for how long after a request without a large body there is somebody to be considerate of.
 const others = time.Second
@@ -28,7 +27,7 @@ type pace struct {
 }
 
 func newPace(burst int64) *pace {
-	return &pace{rate: considerate * int64(runtime.NumCPU()), burst: burst}
+	return &pace{rate: considerate * heavyAtOnce(), burst: burst}
 }
 
 // somebody notes a request without a large body.

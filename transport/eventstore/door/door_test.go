@@ -97,6 +97,8 @@ func connect(t *testing.T, connection string) *esdb.Client {
 		t.Fatal(err)
 	}
 	settings.Logger = esdb.NoopLogging()
+	deadline := 2 * patience // on a loaded machine
+	settings.DefaultDeadline = &deadline
 	client, err := esdb.NewClient(settings)
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 	return done, err
 }
 
-// longest is how long an append takes at most for callers who set no limit: what the connection string says, or the
+// longest is how long a server may take to answer callers who set no limit: what the connection string says, or the
 // client's own default.
 func (s *Store) longest() time.Duration {
 	if d := s.settings.DefaultDeadline; d != nil {

@@ -221,10 +221,9 @@ func TestCutCable(t *testing.T) {
 	t.Logf("%d appends over a cable that was cut %d times", streams*each, cuts)
 }
 
-// TestCallersWithoutDeadline: whoever waits for ever for an append, because it must not end half-way, is answered
-// nonetheless, whether the server is gone or says nothing.
+// TestCallersWithoutDeadline: whoever waits for ever, as for an append that must not end half-way, is answered nonetheless,
+// whether the server is gone or says nothing.
 func TestCallersWithoutDeadline(t *testing.T) {
-	const limit = 500 * time.Millisecond
 	for _, tt := range []struct {
 		name string
 		away func(*server, *cable)
@@ -233,6 +232,7 @@ func TestCallersWithoutDeadline(t *testing.T) {
 		{"silent", func(_ *server, c *cable) { c.die() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			server := serve(t, memory.New(), time.Now)
 			c := newCable(t, server.address)
 			store := connect(t, "esdb://"+c.address+"?tls=false&defaultDeadline=500")
@@ -240,23 +240,28 @@ func TestCallersWithoutDeadline(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.away(server, c)
-			for _, expected := range []domain.Expected{domain.Exactly(0), domain.Any} {
+			ctx := context.WithoutCancel(t.Context())
+			for name, call := range map[string]func() error{
+				"append to a revision": func() error {
+					_, err := store.Append(ctx, "thing-1", domain.Exactly(0), []domain.Record{record(2)})
+					return err
+				},
+				"append": func() error {
+					_, err := store.Append(ctx, "thing-1", domain.Any, []domain.Record{record(3)})
+					return err
+				},
+				"head": func() error { _, err := store.Head(ctx); return err },
+				"find": func() error { _, err := store.Find(ctx, "thing-1", record(1).ID); return err },
+			} {
 				answered := make(chan error, 1)
-				began := time.Now()
-				go func() {
-					_, err := store.Append(context.WithoutCancel(t.Context()), "thing-1", expected, []domain.Record{record(2)})
-					answered <- err
-				}()
+				go func() { answered <- call() }()
 				select {
 				case err := <-answered:
 					if !errors.Is(err, domain.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-						t.Errorf("expected %s: %v; want unavailable", expected, err)
+						t.Errorf("%s: %v; want unavailable", name, err)
 					}
-					if took := time.Since(began); took > limit+2*slack {
-						t.Errorf("expected %s: answered after %s", expected, took)
-					}
-				case <-time.After(20 * time.Second):
-					t.Fatalf("expected %s: no answer", expected)
+				case <-time.After(30 * time.Second):
+					t.Fatalf("%s: no answer", name)
 				}
 			}
 		})

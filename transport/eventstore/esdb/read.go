@@ -2,6 +2,7 @@ package esdb
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"math"
@@ -136,7 +137,8 @@ func (s *Store) each(ctx context.Context, stream string, yield func(domain.Recor
 	}
 }
 
-// once hands what a read brings to take, until its end or until take has had enough.
+// once hands what a read brings to take, until its end or until take has had enough. A caller who has set no limit does not
+// wait for a server that says nothing for as long as an append may take.
 func (s *Store) once(ctx context.Context, open opening, take func(domain.Record) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -149,8 +151,20 @@ func (s *Store) once(ctx context.Context, open opening, take func(domain.Record)
 	defer end()
 	arriving := make(chan arrival, readAhead)
 	go receiveAll(within, l, open, arriving)
+	_, bounded := ctx.Deadline()
+	silence := time.NewTimer(s.longest())
+	defer silence.Stop()
 	for {
+		if !bounded {
+			silence.Reset(s.longest())
+		}
 		select {
+		case <-silence.C:
+			if bounded {
+				continue
+			}
+			s.failed(l)
+			return fmt.Errorf("%w: EventStoreDB has said nothing for %s", domain.ErrUnavailable, s.longest())
 		case next, more := <-arriving:
 			if broken(next.err) {
 				s.failed(l)

@@ -159,6 +159,10 @@ func examineStopped(t *testing.T, data, couch string) {
 	if again := project("dump", "documents"); again != kept || kept == "" {
 		t.Errorf("after a rebuild documents are another %d bytes than %d before", len(again), len(kept))
 	}
+	if out, _, _ := command(t, "doctor", "--data", data, "--couchdb", couch); !strings.Contains(out, "checked  documents in CouchDB, up to position "+listed[2].Checkpoint+"\n") ||
+		strings.Contains(out, pouchtest.Password) {
+		t.Errorf("doctor says\n%s", out)
+	}
 	out, messages, code := command(t, "projection", "dump", "documents", "--data", data)
 	if code != 0 || out != kept {
 		t.Errorf("CouchDB holds %d bytes, and the log makes %d of it: %s", len(kept), len(out), messages)
@@ -234,7 +238,10 @@ func TestCouchDBAway(t *testing.T) {
 			t.Errorf("GET %s: %d %s, want 503", path, status, answer)
 		}
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if out, _, code := command(t, "doctor", "--data", s.data, "--couchdb", couch.URL("late")); code != 1 || !strings.Contains(out, "documents cannot be kept: ") || strings.Contains(out, pouchtest.Password) {
+		t.Errorf("doctor: %d\n%s", code, out)
+	}
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("this took %s", took)
 	}
 	status, answer := s.as(t, "", "GET", "/readyz", "")

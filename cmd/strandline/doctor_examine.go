@@ -19,6 +19,7 @@ import (
 	"strandline/domain"
 	"strandline/readmodels"
 	"strandline/readmodels/directory"
+	"strandline/readmodels/documents/couch"
 	"strandline/transport/eventstore/embedded"
 	"strandline/transport/files"
 	"strandline/transport/keys"
@@ -67,6 +68,7 @@ func (o *doctor) examine(ctx context.Context, env lookup, io streams) (report, e
 	if err := x.samples(ctx, o); err != nil {
 		return x.report, err
 	}
+	x.couch(ctx, &o.engines, settled(o.settings))
 	x.clock(time.Now())
 	x.room(time.Now())
 	if asked := originOf(o.settings.Lookup("url")); o.url != "" && (asked == byFlag || x.inUse) {
@@ -134,7 +136,8 @@ func (x *examinee) permissions(o *doctor) {
 	secrets, _ := filepath.Glob(filepath.Join(x.keys, "*")) // the pattern is good
 	more, _ := filepath.Glob(filepath.Join(x.dir, "tls", "*key*"))
 	secrets = append(append(secrets, more...), filepath.Join(x.dir, credentialFile), o.keyFile,
-		o.settings.Lookup("root-secret-file").Value.String(), o.settings.Lookup(influxToken+"-file").Value.String())
+		o.settings.Lookup("root-secret-file").Value.String(), o.settings.Lookup(influxToken+"-file").Value.String(),
+		o.settings.Lookup("couchdb-password-file").Value.String())
 	for _, name := range secrets {
 		if name != "" {
 			x.private(name, "a secret")
@@ -310,6 +313,31 @@ func (x *examinee) readModels() error {
 	}
 	x.checked("%d files of read models", len(names)+len(snapshots))
 	return nil
+}
+
+// couch looks at the documents in CouchDB, if they are there.
+func (x *examinee) couch(ctx context.Context, places *enginePlaces, env lookup) {
+	ctx, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	where := places.couchdb.shown()
+	config, err := places.couch(env)
+	if err == nil && config.URL == "" {
+		return
+	}
+	var found couch.Examination
+	if err == nil {
+		found, err = couch.Examine(ctx, config)
+	}
+	if err != nil {
+		x.add(finding{Severity: severityWarning, What: "documents cannot be kept: " + err.Error(), Where: where,
+			Remedy: "mend what it names; the server goes on by itself, with all that has happened meanwhile"})
+		return
+	}
+	if found.Generation == x.log.Generation.String() && !x.inUse && len(x.log.Damage) == 0 && x.log.Head.Before(found.Checkpoint) {
+		x.add(finding{Severity: severityDamage, What: fmt.Sprintf("the log ends at position %s, and CouchDB has seen %s: events are missing", upTo(x.log.Head), found.Checkpoint),
+			Where: where, Remedy: "restore log/ from its backup, or 'strandline projection rebuild documents' to go on without them"})
+	}
+	x.checked("documents in CouchDB, up to position %s", upTo(found.Checkpoint))
 }
 
 // readModel tells what is wrong with one file.

@@ -211,7 +211,7 @@ var adding = goredis.NewScript(`
 // add adds entries behind the tip of the stream in one round trip, and returns its new tip. What Redis has already is left
 // out. A stream that ends before the tip has lost something, which is errGone.
 func (r *Relay) add(ctx context.Context, entries []entry, tip string) (string, error) {
-	for len(entries) > 0 {
+	for entries = beyond(entries, tip); len(entries) > 0; {
 		args := []any{tip, id(entries[0].prev), youth.Milliseconds()}
 		for _, e := range entries {
 			values, err := e.values()
@@ -233,38 +233,45 @@ func (r *Relay) add(ctx context.Context, entries []entry, tip string) (string, e
 			r.works()
 			return ends, nil
 		}
-		if entries, err = r.without(ctx, entries, ends); err != nil {
+		if err := r.sound(ctx, entries[0], ends); err != nil {
 			return "", err
 		}
-		tip = ends
+		entries, tip = beyond(entries, ends), ends
 	}
 	r.works()
 	return tip, nil
 }
 
-// without are the entries that are not in a stream that ends at an unexpected id.
-func (r *Relay) without(ctx context.Context, entries []entry, ends string) ([]entry, error) {
+// sound is an error if nothing can be added to a stream that ends at an unexpected id: errGone if it ends before the entry
+// that is to be added.
+func (r *Relay) sound(ctx context.Context, e entry, ends string) error {
 	if ends == "" {
-		return nil, errGone
+		return errGone
 	}
 	at, err := position(ends)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if at.Before(entries[0].prev) {
-		return nil, errGone
+	if at.Before(e.prev) {
+		return errGone
 	}
 	head, err := r.store.Head(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("head of the store: %w", err)
+		return fmt.Errorf("head of the store: %w", err)
 	}
 	if head.Before(at) { // somebody else's, which would keep ours out for ever
-		return nil, fmt.Errorf("%w: the stream ends at %s, which the store has not", errEntry, ends)
+		return fmt.Errorf("%w: the stream ends at %s, which the store has not", errEntry, ends)
 	}
-	for len(entries) > 0 && !at.Before(entries[0].last) {
+	return nil
+}
+
+// beyond are the entries that come after the tip of the stream: another relay may be far ahead.
+func beyond(entries []entry, tip string) []entry {
+	at, err := position(tip)
+	for err == nil && len(entries) > 0 && !at.Before(entries[0].last) {
 		entries = entries[1:]
 	}
-	return entries, nil
+	return entries
 }
 
 // isThere tells the error of an entry whose id is not beyond the last.

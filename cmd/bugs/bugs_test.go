@@ -77,8 +77,8 @@ var bugs = []bug{
 	},
 	{
 		name: "a key is used before it is on disk",
-		file: "transport/keys/store.go",
-		old:  "	if err := s.file.Sync(); err != nil {\n		return s.fail(err)\n	}\n",
+		file: "transport/keys/book.go",
+		old:  "	if err := p.file.Sync(); err != nil {\n		return lostError{err}\n	}\n",
 		new:  "",
 		pkg:  "./transport/keys", run: "TestDrill", says: "key",
 	},

@@ -19,6 +19,16 @@ const (
 	applySize   = 1 << 20
 )
 
+// linger is for how long events gather after a transaction, as long as nobody waits for them: a transaction costs as much
+// as some tens of events.
+const linger = 20 * time.Millisecond
+
+// unhurried is a Model for which it pays to apply many events at once. It tells, as readmodels.Watermark.Wanted does,
+// when somebody waits for it.
+type unhurried interface {
+	wanted() <-chan struct{}
+}
+
 // consumer keeps one read model up to date, from the stream where it can, else from the store.
 type consumer struct {
 	model    Model
@@ -100,6 +110,23 @@ func (c *consumer) together(ctx context.Context, r *reader) error {
 		if err := c.apply(ctx, batches); err != nil {
 			return err
 		}
+		c.linger(ctx)
+	}
+}
+
+// linger lets events gather, until there are enough for a transaction or somebody waits for them.
+func (c *consumer) linger(ctx context.Context) {
+	m, ok := c.model.(unhurried)
+	if !ok {
+		return
+	}
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.wanted():
+	case <-c.stream.enough():
+	case <-ctx.Done():
 	}
 }
 

@@ -13,15 +13,17 @@ import (
 // them. It holds a bounded number of events: while the publisher is catching up it waits for the slowest reader, for as
 // long as that makes progress; live it waits for nobody and lets go of who is too far behind.
 type stream struct {
-	mu      sync.Mutex
-	batches []batch
-	first   int             // number of batches[0], counted from the start
-	last    domain.Position // of the last event published
-	live    bool            // the publisher has reached the head once
-	events  int             // in batches
-	size    int
-	readers map[*reader]struct{}
-	changed chan struct{} // closed and replaced at every change
+	mu       sync.Mutex
+	batches  []batch
+	first    int             // number of batches[0], counted from the start
+	last     domain.Position // of the last event published
+	live     bool            // the publisher has reached the head once
+	events   int             // in batches
+	size     int
+	readers  map[*reader]struct{}
+	changed  chan struct{} // closed and replaced at every change
+	plenty   chan struct{} // closed while it holds as much as one transaction takes
+	isPlenty bool          // plenty is closed
 }
 
 // reader is the place of one projection in the stream.
@@ -42,7 +44,7 @@ const (
 var errLost = errors.New("too far behind the stream")
 
 func newStream(at domain.Position) *stream {
-	return &stream{last: at, readers: map[*reader]struct{}{}, changed: make(chan struct{})}
+	return &stream{last: at, readers: map[*reader]struct{}{}, changed: make(chan struct{}), plenty: make(chan struct{})}
 }
 
 // attach begins to read at the given position; nil if the stream does not hold what comes after it, or has still to get
@@ -134,7 +136,28 @@ func (s *stream) forget() bool {
 		s.batches[i] = batch{}
 	}
 	s.batches, s.first = s.batches[n:], slowest
+	s.weigh()
 	return n > 0
+}
+
+// weigh looks whether there is plenty.
+func (s *stream) weigh() {
+	is := s.events >= applyEvents || s.size >= applySize
+	if is == s.isPlenty {
+		return
+	}
+	if s.isPlenty = is; is {
+		close(s.plenty)
+	} else {
+		s.plenty = make(chan struct{})
+	}
+}
+
+// enough returns a channel that is closed once the stream holds as much as one transaction takes.
+func (s *stream) enough() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plenty
 }
 
 func (s *stream) notify() {

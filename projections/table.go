@@ -28,6 +28,7 @@ func (t *table) Checkpoint() domain.Position      { return t.db.Checkpoint() }
 func (t *table) Stalled() error                   { return t.db.Stalled() }
 func (t *table) stall(reason error)               { t.db.Stall(reason) }
 func (t *table) open(context.Context, Feed) error { return nil }
+func (t *table) wanted() <-chan struct{}          { return t.db.Wanted() }
 func (t *table) close() error                     { return t.db.Close() }
 
 func (t *table) LeftOut() []domain.Position { return t.db.LeftOut() }

@@ -226,6 +226,9 @@ func (d *DB) Wait(ctx context.Context, position domain.Position) error {
 	return d.watermark.Wait(ctx, position)
 }
 
+// Wanted returns a channel that is closed while somebody waits, or else once somebody begins to; see Watermark.Wanted.
+func (d *DB) Wanted() <-chan struct{} { return d.watermark.Wanted() }
+
 // Stall says that updates fail for a reason that lies with the machine. The next Update that succeeds ends it.
 func (d *DB) Stall(reason error) { d.watermark.Stall(reason) }
 

@@ -318,6 +318,34 @@ func TestWaitEndsAtThePosition(t *testing.T) {
 	}
 }
 
+func TestWantedTellsOfWaits(t *testing.T) {
+	var w readmodels.Watermark
+	told := func(wanted <-chan struct{}) bool {
+		select {
+		case <-wanted:
+			return true
+		default:
+			return false
+		}
+	}
+	before := w.Wanted()
+	if told(before) {
+		t.Error("told of a wait before there was one")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Wait(ctx, at(1)) }()
+	<-before
+	if !told(w.Wanted()) || !told(w.Wanted()) {
+		t.Error("not told of somebody who waits")
+	}
+	stop()
+	<-ended
+	if told(w.Wanted()) {
+		t.Error("told of somebody who has gone")
+	}
+}
+
 func BenchmarkUpdateOfOneRow(b *testing.B) {
 	db, err := readmodels.Open(b.TempDir(), notes, "g")
 	if err != nil {

@@ -45,7 +45,7 @@ const (
 // last transactions in a power cut, which the log then brings again.
 const (
 	writerSetup = `PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4096;
-PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=16777216;`
+PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=41943040;`
 	readerSetup = `PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA query_only=1;`
 	busyTimeout = 5 * time.Second
 

@@ -19,6 +19,7 @@ type Watermark struct {
 	at      domain.Position
 	stalled error
 	waiting waiters
+	wanted  chan struct{} // closed by the next wait; nil if nobody has asked
 }
 
 // At is the present position.
@@ -42,6 +43,28 @@ func (w *Watermark) Set(at domain.Position) {
 	w.at, w.stalled = at, nil
 	for len(w.waiting) > 0 && !at.Before(w.waiting[0].position) {
 		heap.Pop(&w.waiting).(*waiter).finish(nil)
+	}
+}
+
+// Wanted returns a channel that is closed while somebody waits, or else once somebody begins to.
+func (w *Watermark) Wanted() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wanted == nil {
+		w.wanted = make(chan struct{})
+	}
+	wanted := w.wanted
+	if len(w.waiting) > 0 {
+		w.want()
+	}
+	return wanted
+}
+
+// want tells whoever has asked that somebody waits.
+func (w *Watermark) want() {
+	if w.wanted != nil {
+		close(w.wanted)
+		w.wanted = nil
 	}
 }
 
@@ -84,6 +107,7 @@ func (w *Watermark) add(position domain.Position) *waiter {
 		return one
 	}
 	heap.Push(&w.waiting, one)
+	w.want()
 	return one
 }
 

@@ -56,6 +56,8 @@ type Door struct {
 	router *mux.Router
 	routes map[*mux.Route]*route
 	about  []byte // the OpenAPI document
+
+	backlog backlog // of observations
 }
 
 // New returns the dialect over its parts.

@@ -42,7 +42,12 @@ func (ch channel) create(c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	return c.do(observation.Record{Subject: c.id, Channel: ch.name, Items: items}, c.Series)
+	receipt, err := c.carryOut(observation.Record{Subject: c.id, Channel: ch.name, Items: items})
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	c.await(c.backlog.behind(receipt.Position, len(items)), c.Series)
+	return c.done(receipt), nil
 }
 
 // longList is how many events are shown at once at most. Longer lists leave bit by bit, in bounded memory.

@@ -139,7 +139,8 @@ func (n *node) catchUp(ctx context.Context, model rest.Waiter) error {
 	return model.Wait(ctx, head)
 }
 
-// catchUpSoon gives the other read models a second to catch up: beyond it, answers come from what they have.
+// catchUpSoon gives the other read models a second to catch up: at the start, answers come from what they have beyond it;
+// at the end, it is what the next start need not do.
 func (n *node) catchUpSoon(ctx context.Context) {
 	ctx, stop := context.WithTimeout(ctx, time.Second)
 	defer stop()
@@ -171,6 +172,9 @@ func (n *node) seed(ctx context.Context, dir string, env lookup) (err error) {
 func (n *node) close() error {
 	if n.pipeline != nil {
 		n.pipeline.Close()
+	}
+	if n.native != nil {
+		n.catchUpSoon(context.Background())
 	}
 	n.stop()
 	n.running.Wait()

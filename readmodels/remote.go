@@ -3,6 +3,7 @@ package readmodels
 import (
 	"context"
 	"io"
+	"time"
 
 	"strandline/domain"
 )
@@ -18,6 +19,13 @@ type Remote interface {
 	Open(ctx context.Context, origin string) (RemoteBuild, error)
 	// Beside begins an empty build that does not serve.
 	Beside(ctx context.Context, origin string) (RemoteBuild, error)
+	// Follow returns the build of a generation of the event store that serves, and has it read here from now on; nil if there
+	// is none. Another process writes to it: it is only asked for its Checkpoint, which is the engine's, for Parked and Dump.
+	// It makes nothing. Who follows calls it again and again: what it returned before is not used after that.
+	Follow(ctx context.Context, generation string) (RemoteBuild, error)
+	// Concerns tells whether an event can change what is kept. The checkpoint that the engine has is moved at once by those
+	// that do, and within seconds by others.
+	Concerns(e domain.Event) bool
 	// Watermark says what the build that serves has applied. Those who read wait for it; the Model moves it.
 	Watermark() *Watermark
 	// Close lets go of the engine. Builds are not used after it.
@@ -36,13 +44,17 @@ type RemoteBuild interface {
 	Write(ctx context.Context, b RemoteBatch) error
 	// Parked lists the events that could not be applied up to the checkpoint, oldest first.
 	Parked(ctx context.Context) ([]Parked, error)
-	// Serve has the build serve from now on, to be read and to be opened, and drops the one that did.
+	// Serve has the build serve from now on, to be read and to be opened, and drops the one that did, but not before other
+	// processes have had Followed time to hear of it.
 	Serve(ctx context.Context) error
 	// Drop removes it.
 	Drop(ctx context.Context) error
 	// Dump writes all that it holds as JSON lines, in an order and a form that depend on nothing else.
 	Dump(ctx context.Context, w io.Writer) error
 }
+
+// Followed is how long other processes may go on reading a build that another one has replaced.
+const Followed = 15 * time.Second
 
 // RemoteBatch is what is written together.
 type RemoteBatch struct {

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +26,7 @@ type elsewhere struct {
 	nothingKept
 	remote     Remote
 	generation string
+	sharing    *sharing // nil where no other process fills it
 
 	mu      sync.Mutex
 	leftOut []domain.Position // ascending
@@ -43,7 +45,14 @@ func (e *elsewhere) Checkpoint() domain.Position { return e.remote.Watermark().A
 func (e *elsewhere) Stalled() error              { return e.remote.Watermark().Stalled() }
 func (e *elsewhere) stall(reason error)          { e.remote.Watermark().Stall(reason) }
 func (e *elsewhere) tidy() error                 { return nil }
-func (e *elsewhere) close() error                { return e.remote.Close() }
+
+func (e *elsewhere) close() error {
+	if e.sharing == nil {
+		return e.remote.Close()
+	}
+	e.unfollow()
+	return errors.Join(e.remote.Close(), e.sharing.turn.GiveBack())
+}
 
 func (e *elsewhere) LeftOut() []domain.Position {
 	e.mu.Lock()
@@ -58,7 +67,7 @@ func (e *elsewhere) open(ctx context.Context, feed Feed) error {
 	if e.serving != nil {
 		return nil
 	}
-	build, err := e.remote.Open(ctx, readmodels.Origin(e.generation, e.leftOut))
+	build, leftOut, err := e.find(ctx)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", e.Name(), err)
 	}
@@ -69,8 +78,17 @@ func (e *elsewhere) open(ctx context.Context, feed Feed) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", e.Name(), err)
 	}
-	e.serve(&remoteWriter{build: build, leftOut: setOf(e.leftOut), parked: parked}, e.leftOut)
+	e.serve(&remoteWriter{build: build, leftOut: setOf(leftOut), parked: parked}, leftOut)
 	return nil
+}
+
+// find is the build that serves, and what it leaves out.
+func (e *elsewhere) find(ctx context.Context) (RemoteBuild, []domain.Position, error) {
+	if e.sharing != nil {
+		return e.findShared(ctx)
+	}
+	build, err := e.remote.Open(ctx, readmodels.Origin(e.generation, e.leftOut))
+	return build, e.leftOut, err
 }
 
 // complete makes sure that the log ends no earlier than the engine knows.
@@ -115,10 +133,13 @@ func (e *elsewhere) apply(ctx context.Context, batches []batch) error {
 }
 
 // Parked is what the engine has told and has been told since, so that it can be seen while the engine is away.
-func (e *elsewhere) Parked(context.Context) ([]readmodels.Parked, error) {
+func (e *elsewhere) Parked(ctx context.Context) ([]readmodels.Parked, error) {
 	w, err := e.writer()
 	if err != nil {
 		return nil, nil // nothing is known yet: Stalled says why
+	}
+	if f, ok := w.build.(*followed); ok {
+		return f.Parked(ctx)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -143,6 +164,9 @@ func (e *elsewhere) renew(log *slog.Logger) error {
 }
 
 func (e *elsewhere) beside(leftOut []domain.Position) (replacement, error) {
+	if Follows(e) {
+		return nil, fmt.Errorf("%w: another process fills %s, and builds it anew", domain.ErrRejected, e.Name())
+	}
 	ctx, stop := context.WithTimeout(context.Background(), patienceElsewhere)
 	defer stop()
 	build, err := e.remote.Beside(ctx, readmodels.Origin(e.generation, leftOut))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"strandline/domain"
+	"strandline/domain/observation"
 	"strandline/projections"
 	"strandline/readmodels"
 )
@@ -69,6 +70,24 @@ func (c *connection) Beside(_ context.Context, origin string) (projections.Remot
 	return &build{c.engine, c.engine.begin(origin), domain.Position{}}, nil
 }
 
+func (c *connection) Follow(_ context.Context, generation string) (projections.RemoteBuild, error) {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	switch serving := c.engine.serving; {
+	case c.engine.away:
+		return nil, errAway
+	case serving == nil || !strings.HasPrefix(serving.origin, generation):
+		return nil, nil
+	default:
+		return &build{c.engine, serving, serving.at}, nil
+	}
+}
+
+func (c *connection) Concerns(e domain.Event) bool {
+	_, ok := e.(observation.Recorded)
+	return ok
+}
+
 func (e *engine) begin(origin string) *stored {
 	e.builds++
 	return &stored{origin: origin, events: map[domain.Position]string{}}
@@ -102,6 +121,8 @@ type build struct {
 	checkpoint domain.Position
 }
 
+func (b *build) Origin() string { return b.origin }
+
 func (b *build) Checkpoint() domain.Position { return b.checkpoint }
 
 func (b *build) Write(_ context.Context, batch projections.RemoteBatch) error {
@@ -125,7 +146,11 @@ func (b *build) Write(_ context.Context, batch projections.RemoteBatch) error {
 	return nil
 }
 
-func (b *build) Parked(context.Context) ([]readmodels.Parked, error) { return b.parked, nil }
+func (b *build) Parked(context.Context) ([]readmodels.Parked, error) {
+	b.engine.mu.Lock()
+	defer b.engine.mu.Unlock()
+	return slices.Clone(b.parked), nil
+}
 
 func (b *build) Serve(context.Context) error {
 	b.engine.set(func() { b.engine.serving = b.stored })

@@ -34,6 +34,8 @@ type Remote interface {
 
 // RemoteBuild is one copy of a read model in an engine. Only one goroutine writes to it.
 type RemoteBuild interface {
+	// Origin is what it is made of; see the function Origin.
+	Origin() string
 	// Checkpoint is the position up to which everything has been written: the engine's at first, then that of the last
 	// Write that succeeded.
 	Checkpoint() domain.Position

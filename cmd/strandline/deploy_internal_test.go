@@ -132,34 +132,124 @@ func orNone(v any) map[string]any {
 	return m
 }
 
-// TestKubernetes holds the manifests against what Kubernetes needs of them.
-func TestKubernetes(t *testing.T) {
-	kinds := map[string]map[string]any{}
-	for _, d := range documentsIn(t, "../deploy/kubernetes.yaml") {
+// manifests are the documents of a file, by kind and name, each with what Kubernetes needs of all.
+func manifests(t *testing.T, name string) map[string]map[string]any {
+	t.Helper()
+	all := map[string]map[string]any{}
+	for _, d := range documentsIn(t, name) {
 		kind, _ := d["kind"].(string)
-		if d["apiVersion"] == nil || orNone(d["metadata"])["name"] == nil || d["spec"] == nil {
-			t.Errorf("%s lacks apiVersion, name or spec", kind)
+		named, _ := orNone(d["metadata"])["name"].(string)
+		if d["apiVersion"] == nil || kind == "" || named == "" || d["spec"] == nil && d["data"] == nil {
+			t.Errorf("%s: %s %s lacks apiVersion, kind, name or content", name, kind, named)
 		}
-		kinds[kind] = d
+		all[kind+" "+named] = d
 	}
-	spec := orNone(kinds["StatefulSet"]["spec"])
-	labels := orNone(orNone(orNone(spec["template"])["metadata"])["labels"])
-	for _, selector := range []map[string]any{orNone(orNone(spec["selector"])["matchLabels"]), orNone(orNone(kinds["Service"]["spec"])["selector"])} {
-		if len(selector) == 0 || selector["app"] != labels["app"] {
-			t.Errorf("selector %v does not find %v", selector, labels)
-		}
+	return all
+}
+
+// workload holds what runs pods against what Kubernetes and the server need, and returns the arguments of its container.
+func workload(t *testing.T, where string, d map[string]any) []any {
+	t.Helper()
+	spec := orNone(d["spec"])
+	template := orNone(spec["template"])
+	labels := orNone(orNone(template["metadata"])["labels"])
+	selector := orNone(orNone(spec["selector"])["matchLabels"])
+	if len(selector) == 0 || !within(selector, labels) {
+		t.Errorf("%s: selector %v does not find %v", where, selector, labels)
 	}
-	pod := orNone(orNone(spec["template"])["spec"])
+	pod := orNone(template["spec"])
 	container := pod["containers"].([]any)[0].(map[string]any)
 	if image, _ := container["image"].(string); !pinned.MatchString(image) || strings.HasSuffix(image, ":local") {
-		t.Errorf("image %q is not pinned", image)
+		t.Errorf("%s: image %q is not pinned", where, image)
 	}
 	for _, probe := range []string{"livenessProbe", "readinessProbe", "startupProbe"} {
 		if container[probe] == nil {
-			t.Errorf("there is no %s", probe)
+			t.Errorf("%s: there is no %s", where, probe)
 		}
 	}
-	served(t, "kubernetes.yaml", container["args"].([]any))
+	volumes := map[any]bool{}
+	for _, v := range listOf(pod["volumes"]) {
+		volumes[orNone(v)["name"]] = true
+	}
+	for _, v := range listOf(spec["volumeClaimTemplates"]) {
+		volumes[orNone(orNone(v)["metadata"])["name"]] = true
+	}
+	for _, mount := range listOf(container["volumeMounts"]) {
+		if name := orNone(mount)["name"]; !volumes[name] {
+			t.Errorf("%s: volume %v is not declared", where, name)
+		}
+	}
+	args := listOf(container["args"])
+	served(t, where, args)
+	return args
+}
+
+func listOf(v any) []any {
+	l, _ := v.([]any)
+	return l
+}
+
+// within tells whether labels has all that selector asks for.
+func within(selector, labels map[string]any) bool {
+	for name, value := range selector {
+		if labels[name] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// TestKubernetes holds the manifests of one node against what Kubernetes needs of them.
+func TestKubernetes(t *testing.T) {
+	all := manifests(t, "../deploy/kubernetes.yaml")
+	set := all["StatefulSet strandline"]
+	workload(t, "kubernetes.yaml", set)
+	labels := orNone(orNone(orNone(orNone(set["spec"])["template"])["metadata"])["labels"])
+	if selector := orNone(orNone(all["Service strandline"]["spec"])["selector"]); len(selector) == 0 || !within(selector, labels) {
+		t.Errorf("the service selects %v, and the pods are %v", selector, labels)
+	}
+}
+
+// TestKubernetesByRole holds the manifests of many processes against what Kubernetes and each role need.
+func TestKubernetesByRole(t *testing.T) {
+	const file = "kubernetes-roles.yaml"
+	all := manifests(t, "../deploy/"+file)
+	settings := orNone(all["ConfigMap strandline"]["data"])
+	replicas := map[string]any{}
+	for name, d := range all {
+		kind, _, _ := strings.Cut(name, " ")
+		if kind != "StatefulSet" && kind != "Deployment" {
+			continue
+		}
+		args := workload(t, file+", "+name, d)
+		container := listOf(orNone(orNone(orNone(d["spec"])["template"])["spec"])["containers"])[0]
+		if orNone(container)["envFrom"] != nil {
+			for variable, value := range settings {
+				flag := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(variable, environmentPrefix)), "_", "-")
+				args = append(args, "--"+flag+"="+value.(string))
+			}
+			served(t, file+", ConfigMap for "+name, args)
+		}
+		does, err := rolesOf(args)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, role := range does {
+			replicas[role] = orNone(d["spec"])["replicas"]
+		}
+		if selector := orNone(orNone(all["Service strandline"]["spec"])["selector"]); does.has(roleAPI) !=
+			within(selector, orNone(orNone(orNone(orNone(d["spec"])["template"])["metadata"])["labels"])) {
+			t.Errorf("the service selects %v", selector)
+		}
+	}
+	for _, role := range []string{roleAPI, roleProject, roleRelay} {
+		if replicas[role] != 2 {
+			t.Errorf("%v processes have the role %s, want 2", replicas[role], role)
+		}
+	}
+	if modes := listOf(orNone(all["PersistentVolumeClaim strandline-keys"]["spec"])["accessModes"]); len(modes) != 1 || modes[0] != "ReadWriteMany" {
+		t.Errorf("the keys are shared by %v", modes)
+	}
 }
 
 // TestDockerfile holds the image's command against what `serve` takes.

@@ -99,10 +99,11 @@ func (e *eventProcess) kill() {
 
 // fleet is several processes with one event store and one folder of keys, with Redis if bell is there.
 type fleet struct {
-	t      *testing.T
-	events *eventProcess
-	bell   *redisServer
-	dir    string
+	t       *testing.T
+	events  *eventProcess
+	bell    *redisServer
+	engines []string // the flags of those that keep read models
+	dir     string
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -115,7 +116,7 @@ func (f *fleet) args(roles string) []string {
 	if f.bell != nil {
 		args = append(args, "--redis", f.bell.url())
 	}
-	return args
+	return append(args, f.engines...)
 }
 
 // start starts a process under a name, which names its data folder.

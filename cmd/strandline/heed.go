@@ -8,6 +8,7 @@ import (
 
 	"strandline/domain"
 	"strandline/domain/projection"
+	"strandline/projections"
 )
 
 // heedEvery is how often it is looked what has been decided about projections in other processes.
@@ -25,14 +26,19 @@ func (b *rebuilder) heed(ctx context.Context) {
 			return
 		}
 		for _, m := range b.node.models {
+			if projections.Follows(m) {
+				delete(known, m.Name())
+				continue // whoever fills it heeds
+			}
 			decided, err := b.node.decided(ctx, m.Name(), domain.Position{})
 			if err != nil {
 				continue // the event store is away: it is asked again
 			}
 			before, looked := known[m.Name()]
 			known[m.Name()] = decided
-			retried := looked && !maps.Equal(before.Retries, decided.Retries) && !b.done(m.Name(), decided)
-			if retried || !slices.Equal(m.LeftOut(), decided.LeftOut()) {
+			asked := !maps.Equal(before.Retries, decided.Retries) || projections.IsShared(m) && before.Rebuilds != decided.Rebuilds
+			asked = asked && looked && !b.done(m.Name(), decided)
+			if asked || !slices.Equal(m.LeftOut(), decided.LeftOut()) {
 				_ = b.Rebuild(m.Name()) // one that is under way is followed by another
 			}
 		}
@@ -43,5 +49,6 @@ func (b *rebuilder) heed(ctx context.Context) {
 func (b *rebuilder) done(name string, decided projection.State) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return maps.Equal(b.of[name].heeded.Retries, decided.Retries)
+	heeded := b.of[name].heeded
+	return maps.Equal(heeded.Retries, decided.Retries) && heeded.Rebuilds == decided.Rebuilds
 }

@@ -2,22 +2,16 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"strandline/domain"
-	"strandline/projections"
 	"strandline/readmodels/series"
 	"strandline/readmodels/series/influx"
 )
@@ -70,41 +64,13 @@ func inTheClear(c *influx.Config) bool {
 }
 
 // openInflux has samples kept in an InfluxDB, which need not be there yet.
-func (s *storage) openInflux(t truth, dir string, log *slog.Logger) error {
+func (s *storage) openInflux(t truth, log *slog.Logger) error {
 	if inTheClear(t.engines.samples) {
 		log.Warn("samples, and the token of --influx, go over the network in the clear: give --influx as https://…, or see that nobody listens there")
 	}
-	leftOut, err := s.leftOut(series.Schema.Name)
-	if err != nil {
-		return err
-	}
-	generation := s.log.Generation().String()
-	owner, err := s.ownerOf(t, dir)
-	if err != nil {
-		return err
-	}
-	s.influx = influx.New(*t.engines.samples, generation+owner, s.clock)
+	s.influx = influx.New(*t.engines.samples, s.log.Generation().String(), s.clock)
 	s.samples = s.influx
-	s.models, s.opened = append(s.models, projections.Elsewhere(s.influx, generation, leftOut...)), append(s.opened, s.influx)
-	return nil
-}
-
-// ownerFile has a name of the read models of a folder.
-const ownerFile = "owner"
-
-// ownerOf tells the samples of processes apart that share an event store, since each fills read models of its own: it is
-// empty where the event store is in the folder.
-func (s *storage) ownerOf(t truth, dir string) (string, error) {
-	if t.elsewhere == nil {
-		return "", nil
-	}
-	name := filepath.Join(dir, ownerFile)
-	owner, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		owner = []byte(rand.Text())
-		err = writeFile(name, owner, 0o600)
-	}
-	return string(owner), err
+	return s.fillElsewhere(s.influx)
 }
 
 // samples asks an InfluxDB, if samples are kept in one, whether it can be used, and that it knows of nothing that the log has lost.

@@ -171,6 +171,9 @@ type replacing func(ctx context.Context, name string, of *rebuilding) error
 
 // change begins to replace what serves. Where that is under way already, it is rebuilt once more, if that is the same.
 func (b *rebuilder) change(name string, replace replacing, again bool) error {
+	if m, err := b.node.model(name); err == nil && projections.Follows(m) {
+		return nil // whoever fills it has been told by the event
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	of := b.of[name]

@@ -212,11 +212,18 @@ func (s *storage) openModels(t truth, dir string, log *slog.Logger) error {
 	if err := s.openDirectory(dir, s.log.Generation().String(), log); err != nil {
 		return err
 	}
-	if err := s.openDocuments(dir, t.engines.documents, log); err != nil {
-		return err
+	if t.engines.documents != nil || s.keepsFiles(t) {
+		if err := s.openDocuments(dir, t.engines.documents, log); err != nil {
+			return err
+		}
 	}
-	if err := s.openSamples(t, dir, log); err != nil {
-		return err
+	if t.engines.samples != nil || s.keepsFiles(t) {
+		if err := s.openSamples(t, dir, log); err != nil {
+			return err
+		}
+	}
+	if !s.keepsFiles(t) {
+		return nil
 	}
 	audit, err := s.openTable(dir, projections.Audit(), log)
 	s.audit = audit
@@ -229,18 +236,13 @@ func (s *storage) openDocuments(dir string, elsewhere *couch.Store, log *slog.Lo
 		s.documents = documents.New(db)
 		return err
 	}
-	out, err := s.leftOut(elsewhere.Name())
-	if err != nil {
-		return err
-	}
 	s.documents = elsewhere
-	s.models, s.opened = append(s.models, projections.Elsewhere(elsewhere, s.log.Generation().String(), out...)), append(s.opened, elsewhere)
-	return nil
+	return s.fillElsewhere(elsewhere)
 }
 
 func (s *storage) openSamples(t truth, dir string, log *slog.Logger) (err error) {
 	if t.engines.samples != nil {
-		return s.openInflux(t, dir, log)
+		return s.openInflux(t, log)
 	}
 	s.series, err = s.openTable(dir, projections.Series(), log)
 	s.samples = series.NewStore(s.series)

@@ -22,8 +22,9 @@ const (
 
 // State is what has been decided for one projection. The zero State is one that leaves nothing out.
 type State struct {
-	Out     map[domain.Position]Choice
-	Retries map[domain.Position]int // how often each event has been tried again by command
+	Out      map[domain.Position]Choice
+	Retries  map[domain.Position]int // how often each event has been tried again by command
+	Rebuilds int                     // how often it was to be made again
 }
 
 // LeftOut are the positions that the projection leaves out, ascending.
@@ -40,6 +41,8 @@ func Evolve(s State, e domain.Event) State {
 		return s.with(e.Positions, ForGood)
 	case Retried:
 		return s.retried(e.Positions)
+	case Rebuilt:
+		s.Rebuilds++
 	}
 	return s
 }

@@ -75,6 +75,9 @@ func TestEvolve(t *testing.T) {
 	early := fold([]domain.Event{projection.Parked{Projection: name, Positions: positions(5, 3)}})
 	s := projection.Evolve(early, projection.Discarded{Projection: name, Positions: positions(5, 9)})
 	s = projection.Evolve(s, projection.Retried{Projection: name, Positions: positions(3)})
+	if s = projection.Evolve(s, projection.Rebuilt{Projection: name}); s.Rebuilds != 1 || early.Rebuilds != 0 {
+		t.Errorf("rebuilds are counted as %d, and %d before", s.Rebuilds, early.Rebuilds)
+	}
 	if got := s.LeftOut(); !reflect.DeepEqual(got, positions(5, 9)) || s.Out[at(5)] != projection.ForGood || s.Retries[at(3)] != 1 {
 		t.Errorf("left out %v, state %+v", got, s)
 	}

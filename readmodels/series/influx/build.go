@@ -16,7 +16,7 @@ import (
 const (
 	checkpoints = "strandline_checkpoint" // a point for each build
 	parkedOnes  = "strandline_parked"     // a point for each event of a build
-	serving     = "strandline_serving"    // for each generation of the event store, the build that serves
+	serving     = "strandline_serving"    // for each generation of the event store, its record
 )
 
 // Bounds of one request.
@@ -30,9 +30,9 @@ type build struct {
 	store  *Store
 	name   string // of its measurement of near samples
 	origin string
-	before *build   // what served when it was begun, as the server had it; nil for none
 	done   progress // for who writes
 	shown  atomic.Pointer[progress]
+	served atomic.Pointer[served] // nil if it never has
 }
 
 func (s *Store) newBuild(name, origin string, p progress) *build {
@@ -52,6 +52,9 @@ func (b *build) Checkpoint() domain.Position { return b.shown.Load().at }
 // Write implements readmodels.RemoteBuild. Samples get the same numbers each time, since those come from the checkpoint;
 // and a retraction that is done again also removes later samples, which are then written again.
 func (b *build) Write(ctx context.Context, batch readmodels.RemoteBatch) error {
+	if err := b.store.tidy(ctx); err != nil {
+		return err
+	}
 	w := writing{build: b, progress: b.done}
 	for _, r := range batch.Events {
 		if err := w.apply(ctx, r); err != nil {
@@ -75,46 +78,16 @@ func (b *build) Write(ctx context.Context, batch readmodels.RemoteBatch) error {
 // save writes the checkpoint.
 func (b *build) save(ctx context.Context, p *progress) error {
 	line := appendKey(nil, checkpoints, []tag{{"build", b.name}})
-	line = appendText(line, "position", p.at.String())
-	line = appendText(append(line, ','), "lanes", p.lanes())
+	line = appendText(line, "progress", p.String())
 	line = appendText(append(line, ','), "origin", b.origin)
-	line = fmt.Appendf(line, ",kinds=%di 0", p.kindMask())
-	return b.store.server.write(ctx, line)
-}
-
-// load reads the checkpoint and the origin. Without a checkpoint that can be read, both are empty.
-func (b *build) load(ctx context.Context) error {
-	var position, numbers, origin string
-	var mask int64
-	condition := fmt.Sprintf(`r._measurement == "%s" and r.build == "%s"`, checkpoints, b.name)
-	err := b.store.server.each(ctx, b.store.from(condition, earliest, latest)+"|> last()", func(r row) error {
-		switch r.text("_field") {
-		case "position":
-			position = r.text("_value")
-		case "lanes":
-			numbers = r.text("_value")
-		case "origin":
-			origin = r.text("_value")
-		case "kinds":
-			mask, _ = r.values["_value"].(int64)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if p, err := readProgress(position, numbers, mask); err == nil {
-		b.origin = origin
-		b.finish(p)
-	}
-	return nil
+	return b.store.server.write(ctx, append(line, " 0"...))
 }
 
 // Parked implements readmodels.RemoteBuild.
 func (b *build) Parked(ctx context.Context) (all []readmodels.Parked, err error) {
 	flux := b.store.from(fmt.Sprintf(`r._measurement == "%s" and r.build == "%s"`, parkedOnes, b.name), earliest, latest)
 	flux += `|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")`
-	err = b.store.server.each(ctx, flux, func(r row) error {
+	err = b.each(ctx, flux, func(r row) error {
 		at, err := domain.ParsePosition(unquoted(r.text("position")))
 		if err == nil && !b.Checkpoint().Before(at) {
 			all = append(all, readmodels.Parked{Position: at, Stream: r.text("stream"), Type: r.text("type"), Reason: r.text("reason")})
@@ -123,38 +96,6 @@ func (b *build) Parked(ctx context.Context) (all []readmodels.Parked, err error)
 	})
 	slices.SortFunc(all, func(a, b readmodels.Parked) int { return a.Position.Compare(b.Position) })
 	return all, err
-}
-
-// Serve implements readmodels.RemoteBuild.
-func (b *build) Serve(ctx context.Context) error {
-	line := appendKey(nil, serving, []tag{{"store", b.store.generation}})
-	line = append(appendText(line, "build", b.name), " 0"...)
-	if err := b.store.server.write(ctx, line); err != nil {
-		return err
-	}
-	before := b.store.serving.Swap(b)
-	if before == nil {
-		before = b.before
-	}
-	if before != nil && before.name != b.name {
-		_ = before.Drop(ctx) // what is left of it is dropped by the next that takes its name
-	}
-	return nil
-}
-
-// Drop implements readmodels.RemoteBuild.
-func (b *build) Drop(ctx context.Context) error {
-	for k := range kinds {
-		if err := b.store.server.drop(ctx, b.name+k.suffix()); err != nil {
-			return err
-		}
-	}
-	for _, measurement := range []string{parkedOnes, checkpoints} {
-		if err := b.store.server.erase(ctx, measurement, []tag{{"build", b.name}}, earliest, latest); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Dump implements readmodels.RemoteBuild.

@@ -50,7 +50,7 @@ func (s *Store) names(ctx context.Context, b *build) (all []kept, err error) {
 		start, end := k.bounds()
 		flux := s.ofKind(k, fmt.Sprintf(`r._measurement == "%s" and r._field == "place"`, b.name+k.suffix()), start*k.scale(), end*k.scale()) +
 			` |> last() |> keep(columns: ["subject", "channel", "series"])`
-		err := s.server.each(ctx, flux, func(r row) error {
+		err := b.each(ctx, flux, func(r row) error {
 			n := kept{subject: unquoted(r.text("subject")), channel: unquoted(r.text("channel")), series: unquoted(r.text("series"))}
 			name := [3]string{n.subject, n.channel, n.series}
 			if _, known := seen[name]; !known {

@@ -26,7 +26,9 @@ import (
 type world struct {
 	config     influx.Config
 	generation string
-	losing     *atomic.Bool
+	losing     *atomic.Bool  // checkpoints
+	unsure     *atomic.Bool  // whether the record has been written
+	passed     *atomic.Int64 // on the clock, in ns
 	store      *influx.Store
 	build      readmodels.RemoteBuild
 }
@@ -36,7 +38,7 @@ var worlds atomic.Int64
 
 func newWorld(t testing.TB, server *influxtest.Server) *world {
 	t.Helper()
-	w := &world{generation: fmt.Sprint("generation ", worlds.Add(1)), losing: &atomic.Bool{}}
+	w := &world{generation: fmt.Sprint("generation ", worlds.Add(1)), losing: &atomic.Bool{}, unsure: &atomic.Bool{}, passed: &atomic.Int64{}}
 	behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server.Address})
 	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -45,6 +47,11 @@ func newWorld(t testing.TB, server *influxtest.Server) *world {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		if w.unsure.Load() && bytes.HasPrefix(body, []byte("strandline_serving")) {
+			behind.ServeHTTP(httptest.NewRecorder(), r)
+			http.Error(rw, "no answer in time", http.StatusServiceUnavailable)
+			return
+		}
 		behind.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(proxy.Close)
@@ -74,12 +81,36 @@ func parsed(t testing.TB, address string, server *influxtest.Server) influx.Conf
 
 func (w *world) open(t testing.TB, origin string) {
 	t.Helper()
-	w.store = influx.New(w.config, w.generation, func() time.Time { return time.UnixMilli(1_700_000_100_000) })
+	w.store = influx.New(w.config, w.generation, w.clock)
 	build, err := w.store.Open(context.Background(), origin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.serve(build)
+}
+
+func (w *world) clock() time.Time {
+	now := time.UnixMilli(1_700_000_100_000)
+	if w.passed != nil {
+		now = now.Add(time.Duration(w.passed.Load()))
+	}
+	return now
+}
+
+// pass is later, and waits until what is due is dropped.
+func (w *world) pass(t testing.TB) {
+	t.Helper()
+	w.later(t)
+	w.Restart(t)
+}
+
+// later has the time pass for which a build may be followed, and writes a checkpoint.
+func (w *world) later(t testing.TB) {
+	t.Helper()
+	w.passed.Add(int64(readmodels.Followed))
+	if err := w.build.Write(t.Context(), readmodels.RemoteBatch{UpTo: w.build.Checkpoint()}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (w *world) serve(build readmodels.RemoteBuild) {
@@ -139,6 +170,12 @@ func TestStore(t *testing.T) {
 	seriestest.Run(t, rounds, func(t testing.TB) seriestest.World { return newWorld(t, server) })
 	t.Run("Parked", func(t *testing.T) { testParked(t, server) })
 	t.Run("Poison", func(t *testing.T) { testPoison(t, server) })
+	t.Run("Follow", func(t *testing.T) { testFollow(t, server) })
+	t.Run("FollowNothing", func(t *testing.T) { testFollowNothing(t, server) })
+	t.Run("FollowRebuild", func(t *testing.T) { testFollowRebuild(t, server) })
+	t.Run("FollowTooLate", func(t *testing.T) { testFollowTooLate(t, server) })
+	t.Run("TakeOver", func(t *testing.T) { testTakeOver(t, server) })
+	t.Run("Unsure", func(t *testing.T) { testUnsure(t, server) })
 	t.Run("Refusals", func(t *testing.T) { testRefusals(t, server) })
 }
 

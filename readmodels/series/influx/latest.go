@@ -41,7 +41,7 @@ type newest struct {
 func (r *reading) latest(ctx context.Context) (all []series.Sample, whole bool, err error) {
 	b := r.store.serving.Load()
 	if b == nil {
-		return nil, false, fmt.Errorf("%w: InfluxDB has not been reached since the start", domain.ErrUnavailable)
+		return nil, false, errNothingServes
 	}
 	shown, last := b.shown.Load(), map[nameOf]*newest{}
 	all = []series.Sample{}
@@ -49,12 +49,13 @@ func (r *reading) latest(ctx context.Context) (all []series.Sample, whole bool, 
 		if !shown.kinds[k] {
 			continue
 		}
-		if err := r.latestOf(ctx, b, k, last); err != nil {
+		err := r.latestOf(ctx, b, k, last)
+		if r.store.serving.Load() != b {
+			return nil, false, nil
+		}
+		if err != nil {
 			return nil, false, err
 		}
-	}
-	if r.store.serving.Load() != b {
-		return nil, false, nil
 	}
 	for _, n := range last {
 		value := n.value()
@@ -73,7 +74,7 @@ func (r *reading) latestOf(ctx context.Context, b *build, k kind, last map[nameO
 	start, end := k.bounds()
 	flux := r.store.ofKind(k, r.condition(b, k)+` and (r._field == "place" or r._field =~ /^value/)`, start*k.scale(), end*k.scale()) +
 		` |> last() |> keep(columns: ["_time", "_value", "_field", "channel", "series", "era"])`
-	return r.store.server.each(ctx, flux, func(row row) error {
+	return b.each(ctx, flux, func(row row) error {
 		name := nameOf{unquoted(row.text("channel")), unquoted(row.text("series"))}
 		n := last[name]
 		if n == nil {

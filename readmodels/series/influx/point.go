@@ -116,42 +116,45 @@ func laneOf(subject string) int {
 	return int(h.Sum32() % lanes)
 }
 
-// progress is what a build's checkpoint holds.
+// progress is what a build's checkpoint holds, in one field, since a point's fields change one by one.
 type progress struct {
 	at    domain.Position
 	next  [lanes]uint64 // the number of the next sample in each lane
 	kinds [kinds]bool   // of which there have been samples
 }
 
-func (p *progress) lanes() string {
-	var b strings.Builder
-	for _, n := range p.next {
-		b.WriteString(strconv.FormatUint(n, 36))
-		b.WriteByte(' ')
-	}
-	return b.String()
-}
-
-func (p *progress) kindMask() (mask int64) {
+// String is the position, the kinds as a sum of bits, and the lanes.
+func (p *progress) String() string {
+	mask := 0
 	for k, has := range p.kinds {
 		if has {
 			mask |= 1 << k
 		}
 	}
-	return mask
+	var b strings.Builder
+	fmt.Fprint(&b, p.at, " ", mask)
+	for _, n := range p.next {
+		b.WriteByte(' ')
+		b.WriteString(strconv.FormatUint(n, 36))
+	}
+	return b.String()
 }
 
-// readProgress reads what lanes and kindMask wrote.
-func readProgress(at, numbers string, mask int64) (p progress, err error) {
-	if p.at, err = domain.ParsePosition(at); err != nil {
+// readProgress reads what String wrote.
+func readProgress(text string) (p progress, err error) {
+	fields := strings.Fields(text)
+	if len(fields) != 2+lanes {
+		return p, fmt.Errorf("a checkpoint has %d parts, want %d", len(fields), 2+lanes)
+	}
+	if p.at, err = domain.ParsePosition(fields[0]); err != nil {
 		return p, err
 	}
-	fields := strings.Fields(numbers)
-	if len(fields) != lanes {
-		return p, fmt.Errorf("a checkpoint has %d lanes, want %d", len(fields), lanes)
+	mask, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return p, err
 	}
-	for i, text := range fields {
-		if p.next[i], err = strconv.ParseUint(text, 36, 64); err != nil {
+	for i := range p.next {
+		if p.next[i], err = strconv.ParseUint(fields[2+i], 36, 64); err != nil {
 			return p, err
 		}
 	}

@@ -84,7 +84,7 @@ func (r reading) all(ctx context.Context) iter.Seq2[series.Sample, error] {
 func (r *reading) walk(ctx context.Context, give func(series.Sample) bool, left func() int) (done bool, err error) {
 	b := r.store.serving.Load()
 	if b == nil {
-		return true, fmt.Errorf("%w: InfluxDB has not been reached since the start", domain.ErrUnavailable)
+		return true, errNothingServes
 	}
 	among := &b.shown.Load().kinds
 	if r.kinds != nil {
@@ -182,6 +182,9 @@ func oneOf(key string, names []string) string {
 	return b.String() + ")"
 }
 
+// errNothingServes says that there is nothing to read yet.
+var errNothingServes = fmt.Errorf("%w: InfluxDB has not been reached since the start, or nothing has been written to it", domain.ErrUnavailable)
+
 // errReplaced says that another build serves.
 var errReplaced = fmt.Errorf("%w: another build serves", domain.ErrUnavailable)
 
@@ -208,7 +211,7 @@ func (r *reading) values(ctx context.Context, b *build, page []found) error {
 	}
 	flux := r.store.from(r.condition(b, k)+field, start, end+1) +
 		` |> keep(columns: ["_time", "_value", "_field", "channel", "series", "era"])`
-	err := r.store.server.each(ctx, flux, func(row row) error {
+	err := b.each(ctx, flux, func(row row) error {
 		p := point{unquoted(row.text("channel")), unquoted(row.text("series")), spot{row.time(), row.text("era")}}
 		f := wanted[p]
 		if f == nil {
@@ -349,7 +352,7 @@ func (s *span) places(ctx context.Context, start, end int64, n int) (page []foun
 	}
 	flux += fmt.Sprintf(` |> group() |> map(fn: (r) => ({r with ms: (if int(v: r._time) < 0 then int(v: r._time) - %d else int(v: r._time)) / %d}))`, scale-1, scale)
 	flux += fmt.Sprintf(` |> sort(columns: ["ms", "era", "_time"]%s) |> limit(n: %d)`, desc, n)
-	err = s.of.store.server.each(ctx, flux, func(r row) error {
+	err = s.build.each(ctx, flux, func(r row) error {
 		f, err := s.kind.found(r)
 		page = append(page, f)
 		return err

@@ -5,26 +5,34 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"strandline/domain"
+	"strandline/domain/observation"
 	"strandline/readmodels"
 	"strandline/readmodels/series"
 )
 
-// Store is the read model in an InfluxDB: readmodels.Remote, and what the doors ask for samples. Only one process may
-// write to it at a time.
+// Store is the read model in an InfluxDB: readmodels.Remote, and what the doors ask for samples. Any number of processes may
+// read it, but only one may write to it at a time: the one that has opened it last. The others follow.
 type Store struct {
 	server     *server
 	generation string // of the event store, in short
 	clock      func() time.Time
 	watermark  readmodels.Watermark
-	serving    atomic.Pointer[build] // nil until it has been reached
+	serving    atomic.Pointer[build] // nil until it has been reached, and while there is nothing to follow
+
+	mu        sync.Mutex           // held while who writes changes the record
+	retired   map[string]time.Time // since when the builds of the record are
+	unsettled *record              // what the engine is still to hold, since it is not known what it does; else nil
+	busy      bool                 // dropping a retired build
+	dropping  sync.WaitGroup
 }
 
 // New returns the store of a generation of the event store in an InfluxDB, which need not be there yet. Clock says where
-// those who read the newest samples first begin to look.
+// those who read the newest samples first begin to look, and when builds are dropped.
 func New(c Config, generation string, clock func() time.Time) *Store {
 	sum := sha256.Sum256([]byte(generation))
 	return &Store{server: dial(c), generation: fmt.Sprintf("%x", sum[:4]), clock: clock}
@@ -39,8 +47,9 @@ func (s *Store) Version() int { return 1 }
 // Watermark implements readmodels.Remote.
 func (s *Store) Watermark() *readmodels.Watermark { return &s.watermark }
 
-// Close implements readmodels.Remote.
+// Close implements readmodels.Remote. Nobody writes any more.
 func (s *Store) Close() error {
+	s.dropping.Wait()
 	s.server.close()
 	return nil
 }
@@ -53,32 +62,54 @@ func (s *Store) Wait(ctx context.Context, position domain.Position) error {
 	return s.watermark.Wait(ctx, position)
 }
 
-// Open implements readmodels.Remote.
+// Open implements readmodels.Remote. Whoever opens writes from now on, and nobody else does.
 func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild, error) {
 	if err := s.server.keeps(ctx); err != nil {
 		return nil, err
 	}
-	b, err := s.current(ctx)
+	asked := s.clock()
+	now, state, err := s.current(ctx, "") // whatever is known here: another process may have written
 	if err != nil {
 		return nil, err
 	}
-	if b != nil && b.origin == origin && strings.HasPrefix(b.name, s.prefix()) {
+	s.takeOver(now)
+	if s.own(now) && state.origin == origin {
+		b := s.newBuild(now.name, origin, state.progress)
+		b.served.Store(&served{now.id, asked})
 		s.serving.Store(b)
 		return b, nil
 	}
-	if b, err = s.begin(ctx, origin, "1", "2"); err != nil {
+	b, err := s.begin(ctx, origin, 1)
+	if err != nil {
 		return nil, err
 	}
 	return b, b.Serve(ctx)
 }
 
+// takeOver takes the builds that are retired for such as have just been: when they were, another process knows.
+func (s *Store) takeOver(now record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = nil
+	s.settle(now)
+}
+
 // Beside implements readmodels.Remote.
 func (s *Store) Beside(ctx context.Context, origin string) (readmodels.RemoteBuild, error) {
-	b, err := s.begin(ctx, origin, "3", "4") // perhaps before the one that serves is opened
+	b, err := s.begin(ctx, origin, 3) // perhaps before the one that serves is opened
 	if err != nil {
 		return nil, err
 	}
 	return b, nil
+}
+
+// Concerns implements readmodels.Remote.
+func (s *Store) Concerns(e domain.Event) bool {
+	switch e.(type) {
+	case observation.Recorded, observation.Retracted:
+		return true
+	}
+	return false
 }
 
 // Look asks whether the server can be used, and up to where it knows the log. It makes nothing.
@@ -86,35 +117,8 @@ func (s *Store) Look(ctx context.Context) (at domain.Position, err error) {
 	if err := s.server.keeps(ctx); err != nil {
 		return at, err
 	}
-	b, err := s.current(ctx)
-	if err != nil || b == nil {
-		return at, err
-	}
-	return b.Checkpoint(), nil
-}
-
-// current is the build that serves, as the server has it where that is not known; nil if there is none. One whose
-// checkpoint is missing has no origin.
-func (s *Store) current(ctx context.Context) (*build, error) {
-	if b := s.serving.Load(); b != nil {
-		return b, nil
-	}
-	name, err := s.find(ctx)
-	if err != nil || name == "" {
-		return nil, err
-	}
-	b := s.newBuild(name, "", progress{})
-	return b, b.load(ctx)
-}
-
-// find is the name of the build that serves, empty if there is none.
-func (s *Store) find(ctx context.Context) (name string, err error) {
-	condition := fmt.Sprintf(`r._measurement == "%s" and r.store == "%s" and r._field == "build"`, serving, s.generation)
-	err = s.server.each(ctx, s.from(condition, earliest, latest)+"|> last()", func(r row) error {
-		name = r.text("_value")
-		return nil
-	})
-	return name, err
+	_, state, err := s.current(ctx, "")
+	return state.at, err
 }
 
 // prefix is what the names of this version's builds begin with.
@@ -122,22 +126,25 @@ func (s *Store) prefix() string {
 	return fmt.Sprintf("strandline_series_v%d_%s_b", s.Version(), s.generation)
 }
 
-// begin makes an empty build, by the one of two names that what serves does not have. What a crash has left of an earlier
-// one of that name is dropped.
-func (s *Store) begin(ctx context.Context, origin, name, otherwise string) (*build, error) {
-	now, err := s.current(ctx)
+// begin makes an empty build, by the first of some names that is free. What a crash has left of an earlier one of that name
+// is dropped.
+func (s *Store) begin(ctx context.Context, origin string, first int) (*build, error) {
+	s.mu.Lock()
+	now, err := s.record(ctx)
+	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	b := s.newBuild(s.prefix()+name, origin, progress{})
-	if now != nil && now.name == b.name {
-		b.name = s.prefix() + otherwise
-	}
-	b.before = now
-	if err := b.Drop(ctx); err != nil {
+	b := s.newBuild(now.free(s.prefix(), first), origin, progress{})
+	if err := s.drop(ctx, b.name); err != nil {
 		return nil, err
 	}
 	return b, b.save(ctx, &b.done)
+}
+
+// state begins a query for points that a condition selects among those that are no samples.
+func (s *Store) state(condition string) string {
+	return fmt.Sprintf("from(bucket: %q) |> range(start: %s, stop: %s) |> filter(fn: (r) => %s)", s.server.config.Bucket, moment(0), moment(1_000_000), condition)
 }
 
 // from begins a query for the points that a condition selects, from a time to another, the second exclusive. Version 1.8

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"strandline/domain"
@@ -20,9 +21,13 @@ type build struct {
 	store  *Store
 	origin string
 
-	busy  sync.Mutex // held while the checkpoint is written, or name is found out
-	saved checkpoint // as the database has it
-	when  time.Time  // of saved
+	followed bool                      // another process writes to it: this one only reads
+	asked    atomic.Pointer[time.Time] // when the server has said that it serves, if it is followed
+
+	busy  sync.Mutex  // held while the checkpoint is written, or name is found out
+	saved checkpoint  // as the database has it
+	when  time.Time   // of saved
+	soon  *time.Timer // saves it; nil if there is no need
 
 	mu   sync.Mutex
 	name string          // of the database; another one after another process has switched
@@ -49,19 +54,22 @@ func (s *Store) loadCheckpoint(ctx context.Context, database string) (c checkpoi
 }
 
 func (b *build) database() string {
+	return b.reading().database
+}
+
+// reading is where to read b.
+func (b *build) reading() reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.name
+	return reading{b, b.name, b.at}
 }
 
 // Checkpoint implements readmodels.RemoteBuild.
 func (b *build) Checkpoint() domain.Position {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.at
+	return b.reading().at
 }
 
-// saveEvery is how often a checkpoint is written while no event is of interest: to read such events again costs little.
+// saveEvery is how late a checkpoint is written while no event is of interest: to read such events again costs little.
 const saveEvery = time.Second
 
 // Write implements readmodels.RemoteBuild.
@@ -69,28 +77,54 @@ func (b *build) Write(ctx context.Context, batch readmodels.RemoteBatch) error {
 	w := &writing{server: b.store.server, database: b.database()}
 	err := w.all(ctx, batch)
 	if err == nil {
-		err = b.advance(ctx, w.database, batch.UpTo, w.wrote)
+		err = b.advance(ctx, w.database, batch.UpTo, w.concerned)
 	}
 	if errors.Is(err, errMissing) {
-		return b.follow(ctx)
+		return b.follow(ctx, w.database)
+	}
+	if err == nil && b.store.serving.Load() == b {
+		b.store.sweep(ctx)
 	}
 	return err
 }
 
-// advance moves the checkpoint, in the database too if something was written.
-func (b *build) advance(ctx context.Context, database string, upTo domain.Position, wrote bool) error {
+// advance moves the checkpoint, in the database at once if others may wait for it, else soon.
+func (b *build) advance(ctx context.Context, database string, upTo domain.Position, atOnce bool) error {
 	b.busy.Lock()
 	defer b.busy.Unlock()
 	if b.database() != database {
 		return fmt.Errorf("%w: %w", domain.ErrUnavailable, errMoved)
 	}
-	if wrote || time.Since(b.when) >= saveEvery {
+	if atOnce || time.Since(b.when) >= saveEvery {
 		if err := b.save(ctx, upTo); err != nil {
 			return err
 		}
 	}
 	b.set(database, upTo)
+	b.saveSoon()
 	return nil
+}
+
+// saveSoon has the checkpoint written if it is not there, also if nothing comes any more. It is called with busy.
+func (b *build) saveSoon() {
+	if b.soon == nil && b.saved.At.Before(b.Checkpoint()) && !b.store.closed.Load() {
+		b.soon = time.AfterFunc(saveEvery, b.late)
+	}
+}
+
+// late writes a checkpoint that has waited. It is tried again if the server is away.
+func (b *build) late() {
+	ctx, stop := context.WithTimeout(context.Background(), restTime)
+	defer stop()
+	b.busy.Lock()
+	defer b.busy.Unlock()
+	b.soon = nil
+	if b.store.closed.Load() {
+		return
+	}
+	if err := b.catchUp(ctx); errors.Is(err, domain.ErrUnavailable) {
+		b.saveSoon()
+	}
 }
 
 func (b *build) set(database string, at domain.Position) {
@@ -143,6 +177,11 @@ func (b *build) rest() {
 func (b *build) saveNow(ctx context.Context) error {
 	b.busy.Lock()
 	defer b.busy.Unlock()
+	return b.catchUp(ctx)
+}
+
+// catchUp is saveNow. It is called with busy.
+func (b *build) catchUp(ctx context.Context) error {
 	if at := b.Checkpoint(); b.saved.At.Before(at) {
 		return b.save(ctx, at)
 	}
@@ -152,11 +191,14 @@ func (b *build) saveNow(ctx context.Context) error {
 // errMoved is for a build that others have replaced.
 var errMoved = errors.New("another process has built the documents anew: going on with these")
 
-// follow finds out why the database of b is not there. If another process has replaced it, b is from now on what serves,
-// at its checkpoint, and that is errMoved. Else the server has lost it.
-func (b *build) follow(ctx context.Context) error {
+// follow finds out why a database that b had is not there. If another process has replaced it, b is from now on what
+// serves, at its checkpoint, and that is errMoved. Else the server has lost it.
+func (b *build) follow(ctx context.Context, database string) error {
 	b.busy.Lock()
 	defer b.busy.Unlock()
+	if b.database() != database { // somebody has found out already
+		return fmt.Errorf("%w: %w", domain.ErrUnavailable, errMoved)
+	}
 	if b.store.serving.Load() != b {
 		return fmt.Errorf("%w: database %s was dropped while it was filled", domain.ErrUnavailable, b.database())
 	}
@@ -221,8 +263,8 @@ func (b *build) Serve(ctx context.Context) error {
 			err = b.claim(ctx, p.Rev)
 		}
 		if err == nil {
-			b.store.serving.Store(b)
-			b.store.sweep(ctx, b.database())
+			b.store.serve(b)
+			b.store.leave(ctx, b.database(), p.Build)
 			return nil
 		}
 		if !errors.Is(err, errConflict) {

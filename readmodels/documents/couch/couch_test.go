@@ -357,17 +357,32 @@ func TestAnotherProcessBuildsAnew(t *testing.T) {
 	history := documentstest.History(rand.New(rand.NewPCG(2, 9)), 400)
 	stores := []*couch.Store{connect(t, server, "two"), connect(t, server, "two")}
 	models := []projections.Model{projections.Elsewhere(stores[0], "g"), projections.Elsewhere(stores[1], "g")}
-	first, stopFirst := run(t, f, models[0])
-	_, stopSecond := run(t, f, models[1])
 	f.add(history[:300]...)
+	first, stopFirst := run(t, f, models[0])
 	arrive(t, f, models[0])
+	_, stopSecond := run(t, f, models[1])
 	arrive(t, f, models[1])
 	if err := first.Rebuild(bounded(t), "documents", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stores[1].Get(bounded(t), registry.Activity, "a"); err != nil {
-		t.Errorf("Get by the other process: %v", err)
+	third := connect(t, server, "two") // whose write drops what was replaced
+	clock, sweeper := stopClock(third), open(t, third)
+	clock.move(readmodels.Followed)
+	if err := sweeper.Write(bounded(t), batch(history[:1])); err != nil {
+		t.Fatal(err)
 	}
+	if n := builds(t, server, "two"); n != 1 {
+		t.Errorf("there are %d builds, want what serves", n)
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			if _, err := stores[1].Get(bounded(t), registry.Activity, "a"); err != nil {
+				t.Errorf("Get by the other process: %v", err)
+			}
+		})
+	}
+	readers.Wait()
 	f.add(history[300:]...)
 	arrive(t, f, models[1])
 	arrive(t, f, models[0])
@@ -422,9 +437,15 @@ func TestOriginsAreKeptApart(t *testing.T) {
 	if err := open(t, connect(t, server, "origin")).Write(bounded(t), batch(events)); err != nil {
 		t.Fatal(err)
 	}
-	other, err := connect(t, server, "origin").Open(bounded(t), "another generation")
+	store := connect(t, server, "origin")
+	clock := stopClock(store)
+	other, err := store.Open(bounded(t), "another generation")
 	if err != nil || !other.Checkpoint().IsZero() || dumped(t, other) != "" {
 		t.Errorf("a build of another generation is at %s, %v; want an empty one", other.Checkpoint(), err)
+	}
+	clock.move(readmodels.Followed)
+	if err := other.Write(bounded(t), batch(events)); err != nil {
+		t.Fatal(err)
 	}
 	if n := count(t, server, "origin", `"checkpoint"`); n == 0 {
 		t.Error("the old build has not been dropped") // count wants one build
@@ -475,12 +496,22 @@ func TestDatabasesOfOthersStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	beside, err := connect(t, server, "mine").Beside(bounded(t), "another generation")
+	store := connect(t, server, "mine")
+	clock := stopClock(store)
+	beside, err := store.Beside(bounded(t), "another generation")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(beside.Serve(bounded(t)), again.Write(bounded(t), batch(documentstest.Events(1, registry.Added{ID: "a"})))); !errors.Is(err, domain.ErrUnavailable) {
-		t.Errorf("Write to what has been replaced: %v", err)
+	event := batch(documentstest.Events(1, registry.Added{ID: "a"}))
+	if err := errors.Join(beside.Serve(bounded(t)), again.Write(bounded(t), event)); err != nil {
+		t.Errorf("Write to what has just been replaced: %v", err)
+	}
+	clock.move(readmodels.Followed)
+	if err := beside.Write(bounded(t), event); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Write(bounded(t), event); !errors.Is(err, domain.ErrUnavailable) {
+		t.Errorf("Write to what has been dropped: %v", err)
 	}
 	all := get(t, server, "/_all_dbs")
 	for _, name := range others {
@@ -524,19 +555,22 @@ func TestAnotherInstallationWithTheSamePrefix(t *testing.T) {
 	server := pouchtest.InMemory(t)
 	store := connect(t, server, "both")
 	earlier := open(t, store)
-	later, err := connect(t, server, "both").Open(bounded(t), "h")
+	other := connect(t, server, "both")
+	clock := stopClock(other)
+	later, err := other.Open(bounded(t), "h")
 	if err != nil {
 		t.Fatal(err)
 	}
 	event := documentstest.Events(1, registry.Added{Kind: registry.Activity, ID: "a"})
+	clock.move(readmodels.Followed)
+	if err := later.Write(bounded(t), batch(event)); err != nil {
+		t.Errorf("Write by the later one: %v", err)
+	}
 	if err := earlier.Write(bounded(t), batch(event)); !errors.Is(err, domain.ErrUnavailable) || !strings.Contains(err.Error(), "another installation") {
 		t.Errorf("Write by the earlier one: %v", err)
 	}
 	if _, err := store.Get(bounded(t), registry.Activity, "a"); !errors.Is(err, domain.ErrUnavailable) {
 		t.Errorf("Get by the earlier one: %v", err)
-	}
-	if err := later.Write(bounded(t), batch(event)); err != nil {
-		t.Errorf("Write by the later one: %v", err)
 	}
 }
 

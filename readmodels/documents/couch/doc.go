@@ -21,7 +21,10 @@
 //     that others have changed beyond recognition has all of them built anew.
 //   - One PREFIX is for one installation. The one that came last has it; the other one stalls, and says so.
 //   - Several processes may write to one node of CouchDB at once. In a cluster, where two nodes can both take an update of
-//     one document, one process at a time should.
+//     one document, one process at a time should, and the others follow it (Store.Follow): they ask for its checkpoint, and
+//     write nothing.
+//   - A database that has been replaced is dropped by a write after readmodels.Followed, and not before others have had the
+//     time to hear of it. So is what a crash has left, unless somebody goes on filling it.
 //
 // # What it has been tested against
 //

@@ -86,24 +86,36 @@ func (e *entry) attachment() documents.Attachment {
 	return documents.Attachment{Owner: e.Names[0], Target: e.Names[1], Key: e.Names[2], Position: e.At, Revision: e.Revision}
 }
 
+// Concerns implements readmodels.Remote.
+func (*Store) Concerns(e domain.Event) bool {
+	first, _ := about(e)
+	return first != ""
+}
+
 // target is the id of the entry that an event is about, with its names; empty for an event of no interest.
 func target(e domain.Event) (id string, names []string) {
-	first := ofObjects
-	switch e := e.(type) {
-	case registry.Added:
-		names = []string{string(e.Kind), e.ID}
-	case registry.Revised:
-		names = []string{string(e.Kind), e.ID}
-	case registry.Removed:
-		names = []string{string(e.Kind), e.ID}
-	case attachment.Set:
-		first, names = ofAttachments, []string{e.Owner, e.Target, e.Key}
-	case attachment.Cleared:
-		first, names = ofAttachments, []string{e.Owner, e.Target, e.Key}
-	default:
+	first, names := about(e)
+	if first == "" {
 		return "", nil
 	}
 	return docID(first, names...), names
+}
+
+// about is what an event is about: the first part of the id, and the names; empty for an event of no interest.
+func about(e domain.Event) (first string, names []string) {
+	switch e := e.(type) {
+	case registry.Added:
+		return ofObjects, []string{string(e.Kind), e.ID}
+	case registry.Revised:
+		return ofObjects, []string{string(e.Kind), e.ID}
+	case registry.Removed:
+		return ofObjects, []string{string(e.Kind), e.ID}
+	case attachment.Set:
+		return ofAttachments, []string{e.Owner, e.Target, e.Key}
+	case attachment.Cleared:
+		return ofAttachments, []string{e.Owner, e.Target, e.Key}
+	}
+	return "", nil
 }
 
 // size is that of what an event brings.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,11 @@ type Store struct {
 	server    *server
 	watermark readmodels.Watermark
 	serving   atomic.Pointer[build] // nil until the server has been reached
+	left      leftovers
+	closed    atomic.Bool
+	now       func() time.Time // tests move it
+
+	turn sync.Mutex // held while serving is found out, and stored
 }
 
 // New returns a Store that has not asked the server for anything yet.
@@ -32,7 +38,7 @@ func New(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{server: server}, nil
+	return &Store{server: server, now: time.Now}, nil
 }
 
 // Name implements readmodels.Remote.
@@ -87,11 +93,18 @@ func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild
 			if err != nil {
 				return nil, err
 			}
-			s.serving.Store(b)
+			s.serve(b)
 			return b, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: other processes keep changing which build of %s serves", domain.ErrUnavailable, s.family())
+}
+
+// serve has b read here from now on.
+func (s *Store) serve(b *build) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	s.serving.Store(b)
 }
 
 // open finds the build that serves, or makes one.
@@ -103,6 +116,7 @@ func (s *Store) open(ctx context.Context, origin string) (*build, error) {
 	if p.Origin == origin {
 		done, err := s.loadCheckpoint(ctx, p.Build)
 		if err == nil && done.Origin == origin {
+			s.leave(ctx, p.Build, "")
 			return s.newBuild(p.Build, done), nil
 		}
 		if err != nil && !errors.Is(err, errMissing) {
@@ -116,7 +130,7 @@ func (s *Store) open(ctx context.Context, origin string) (*build, error) {
 	if err := b.claim(ctx, p.Rev); err != nil {
 		return nil, errors.Join(err, b.Drop(ctx))
 	}
-	s.sweep(ctx, b.database())
+	s.leave(ctx, b.database(), p.Build)
 	return b, nil
 }
 
@@ -149,20 +163,6 @@ func (s *Store) begin(ctx context.Context, origin string) (*build, error) {
 	return s.newBuild(database, done), nil
 }
 
-// sweep drops all builds but the one that serves: what it replaces, and what crashes have left. What cannot be dropped
-// now is dropped next time. Databases of others that are named like ours have no checkpoint of ours.
-func (s *Store) sweep(ctx context.Context, serving string) {
-	builds, err := s.builds(ctx)
-	if err != nil {
-		return
-	}
-	for _, database := range builds {
-		if done, err := s.loadCheckpoint(ctx, database); err == nil && done.Origin != "" && database != serving {
-			_ = s.server.drop(ctx, database)
-		}
-	}
-}
-
 // builds lists the databases that are named like builds.
 func (s *Store) builds(ctx context.Context) (names []string, err error) {
 	all, err := s.server.databases(ctx)
@@ -182,7 +182,8 @@ var tails = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // Close implements readmodels.Remote.
 func (s *Store) Close() error {
-	if b := s.serving.Load(); b != nil {
+	s.closed.Store(true)
+	if b := s.serving.Load(); b != nil && !b.followed {
 		b.rest()
 	}
 	return s.server.close()
@@ -260,21 +261,21 @@ const stalledTime = 2 * time.Second
 
 // read has do read the build that serves, once more if another one has taken its place.
 func (s *Store) read(ctx context.Context, do func(ctx context.Context, b *build, database string) error) error {
-	b := s.serving.Load()
-	if b == nil {
-		return fmt.Errorf("%w: CouchDB has not been reached since the start", domain.ErrUnavailable)
-	}
 	if s.watermark.Stalled() != nil {
 		short, stop := context.WithTimeout(ctx, stalledTime)
 		defer stop()
 		ctx = short
 	}
-	err := do(ctx, b, b.database())
+	r, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
+	err = do(ctx, r.build, r.database)
 	if errors.Is(err, errMissing) {
-		if err := b.follow(ctx); err != nil && !errors.Is(err, errMoved) {
-			return fmt.Errorf("%w: %w", domain.ErrUnavailable, err)
+		if r, err = s.instead(ctx, r); err != nil {
+			return err
 		}
-		err = do(ctx, b, b.database())
+		err = do(ctx, r.build, r.database)
 	}
 	if errors.Is(err, errMissing) || errors.Is(err, readmodels.ErrDamaged) {
 		return fmt.Errorf("%w: %w", domain.ErrUnavailable, err)

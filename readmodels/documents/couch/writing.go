@@ -20,9 +20,9 @@ type parked struct {
 
 // writing is a batch that is being written to a database.
 type writing struct {
-	server   *server
-	database string
-	wrote    bool // something, or tried to
+	server    *server
+	database  string
+	concerned bool // by something in it, whether that changes anything or not
 
 	changes []*change // that are collected, in the order in which their entries came up
 	byID    map[string]*change
@@ -77,7 +77,7 @@ func (w *writing) park(ctx context.Context, all []readmodels.Parked) error {
 	for _, p := range all {
 		documents = append(documents, parked{docID(ofParked, sortable(p.Position)), p.Position, p.Stream, p.Type, p.Reason})
 	}
-	w.wrote = w.wrote || len(documents) > 0
+	w.concerned = w.concerned || len(documents) > 0
 	_, err := w.server.putAll(ctx, w.database, documents)
 	return err
 }
@@ -86,7 +86,7 @@ func (w *writing) park(ctx context.Context, all []readmodels.Parked) error {
 func (w *writing) flush(ctx context.Context) error {
 	changes := w.changes
 	w.changes, w.byID, w.size = nil, nil, 0
-	w.wrote = w.wrote || len(changes) > 0
+	w.concerned = w.concerned || len(changes) > 0
 	for pending, n := changes, 0; len(pending) > 0; n++ {
 		if n == claims {
 			return fmt.Errorf("%w: others keep writing document %s", domain.ErrUnavailable, pending[0].id)

@@ -84,7 +84,7 @@ func TestDrillSharedReadModels(t *testing.T) {
 	if len(before) != 1 {
 		t.Errorf("four processes keep the documents in %v, want one database", before)
 	}
-	if measured := engines.influx.Query(t, "SHOW MEASUREMENTS"); strings.Contains(measured, "_b2") || !strings.Contains(measured, "_b1") {
+	if measured := engines.influx.Query(t, "SHOW MEASUREMENTS ON strandline"); strings.Contains(measured, "_b2") || !strings.Contains(measured, "_b1") {
 		t.Errorf("samples are not in one build: %s", measured)
 	}
 	for _, name := range []string{"api0", "project0"} {

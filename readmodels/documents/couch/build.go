@@ -64,6 +64,9 @@ func (b *build) reading() reading {
 	return reading{b, b.name, b.at}
 }
 
+// Origin implements readmodels.RemoteBuild.
+func (b *build) Origin() string { return b.origin }
+
 // Checkpoint implements readmodels.RemoteBuild.
 func (b *build) Checkpoint() domain.Position {
 	return b.reading().at

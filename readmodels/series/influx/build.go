@@ -46,6 +46,9 @@ func (b *build) finish(p progress) {
 	b.shown.Store(&p)
 }
 
+// Origin implements readmodels.RemoteBuild.
+func (b *build) Origin() string { return b.origin }
+
 // Checkpoint implements readmodels.RemoteBuild.
 func (b *build) Checkpoint() domain.Position { return b.shown.Load().at }
 

@@ -144,7 +144,25 @@ func (s *Server) Kill(t testing.TB) {
 }
 
 // Halt keeps it from doing anything until Resume, while its connections stay.
-func (s *Server) Halt()   { _ = s.running.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Halt() {
+	_ = s.running.Process.Signal(syscall.SIGSTOP)
+	for until := time.Now().Add(5 * time.Second); !s.stopped() && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// stopped tells whether no thread of it runs any more: a signal takes its time.
+func (s *Server) stopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.running.Process.Pid))
+	for _, name := range threads {
+		stat, err := os.ReadFile(name)
+		if err == nil && !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *Server) Resume() { _ = s.running.Process.Signal(syscall.SIGCONT) }
 
 // output keeps what a process says.

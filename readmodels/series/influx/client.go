@@ -145,7 +145,7 @@ const tokenRemedy = "give a token that may read and write the bucket"
 func remedyFor(answer *influxhttp.Error) string {
 	refusal := answer.Error()
 	switch {
-	case answer.StatusCode == http.StatusNotFound, strings.Contains(refusal, "no database"):
+	case answer.StatusCode == http.StatusNotFound, strings.Contains(refusal, "no database"), strings.Contains(refusal, "database not found"):
 		return "make the bucket, or with 1.8 the database"
 	case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
 		return tokenRemedy
@@ -220,7 +220,10 @@ type told struct {
 	Error   string
 	Results []struct {
 		Error  string
-		Series []struct{ Values [][]any }
+		Series []struct {
+			Columns []string
+			Values  [][]any
+		}
 	}
 }
 
@@ -243,6 +246,14 @@ func (s *server) ask(ctx context.Context, statement string) (t told, err error) 
 func (s *server) database() string {
 	name, _, _ := strings.Cut(s.config.Bucket, "/")
 	return name
+}
+
+// from is a measurement as statements that read name it.
+func (s *server) from(measurement string) string {
+	if _, policy, named := strings.Cut(s.config.Bucket, "/"); named {
+		return fmt.Sprintf(`"%s"."%s"`, policy, measurement)
+	}
+	return fmt.Sprintf(`"%s"`, measurement)
 }
 
 // keeps makes sure that the bucket keeps samples for ever, as far as whoever has the token is told.

@@ -17,4 +17,8 @@
 // their own, where 100 ns stand for a millisecond; and so do missing ones, with nothing but the number for a time.
 //
 // The checkpoint is a point too, written when everything up to it is there. Readers look at nothing beyond it.
+//
+// One process writes; others follow: they ask which build serves and where its checkpoint is, and read up to there. A build
+// that has been replaced is dropped once they have had time to hear of it. Who has not heard of it by then is told so
+// where samples could be missing.
 package influx

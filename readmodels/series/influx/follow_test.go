@@ -5,6 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,20 +84,28 @@ func mixed() (batches [][]domain.Recorded) {
 func testFollow(t *testing.T, s *influxtest.Server) {
 	t.Parallel()
 	w := newWorld(t, s)
-	f := w.follower(t)
+	f, modern := w.follower(t), w.follower(t)
+	modern.store = influx.New(parsed(t, asModern(t, s), s), w.generation, w.clock)
+	defer modern.store.Close()
 	for _, batch := range mixed() {
 		w.Apply(t, batch)
-		f.follow(t)
-		if got, want := f.build.Checkpoint(), w.build.Checkpoint(); got != want || f.store.Checkpoint() != want {
-			t.Fatalf("followed up to %s, want %s", got, want)
-		}
 		want, err := w.read(t)
 		if err != nil {
 			t.Fatal(err)
 		}
+		f.follow(t)
 		if got, err := f.read(t); got != want || err != nil {
 			t.Errorf("at %s who follows reads\n%s, %v; want\n%s", w.build.Checkpoint(), got, err, want)
 		}
+		modern.follow(t)
+		for _, f := range []*follower{f, modern} {
+			if got, want := f.build.Checkpoint(), w.build.Checkpoint(); got != want || f.store.Checkpoint() != want {
+				t.Fatalf("followed up to %s, want %s", got, want)
+			}
+		}
+	}
+	if got, want := modern.Dump(t), w.Dump(t); got != want {
+		t.Errorf("who follows by Flux dumps\n%s\nwant\n%s", got, want)
 	}
 	parked := []readmodels.Parked{{Position: at(90), Stream: "ext-a", Type: "happened", Reason: "unknown"}}
 	if err := w.build.Write(t.Context(), readmodels.RemoteBatch{Parked: parked, UpTo: at(90)}); err != nil {
@@ -108,6 +120,50 @@ func testFollow(t *testing.T, s *influxtest.Server) {
 	}
 	if !w.store.Concerns(observation.Recorded{}) || !w.store.Concerns(observation.Retracted{}) {
 		t.Error("samples do not concern it")
+	}
+}
+
+// asModern is the address of a server that says that it is of version 2, which is asked in Flux alone.
+func asModern(t testing.TB, s *influxtest.Server) string {
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s.Address})
+	proxy.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("X-Influxdb-Version", "v2.7.11")
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// testFormer goes on from what earlier programs wrote.
+func testFormer(t *testing.T, s *influxtest.Server) {
+	t.Parallel()
+	w := newWorld(t, s)
+	w.Apply(t, history(3))
+	want, store := w.Dump(t), short(w.generation)
+	build := "strandline_series_v1_" + store + "_b1"
+	answer, err := http.PostForm("http://"+s.Address+"/query", url.Values{"db": {"strandline"}, "q": {"DELETE FROM strandline_checkpoint WHERE build = '" + build + "'"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	lines := fmt.Sprintf("strandline_serving,store=%s build=\"%s\" 0\n"+
+		"strandline_checkpoint,build=%[2]s position=\"3\",lanes=\"%[3]s\",origin=\"origin\",kinds=4i 0", store, build, strings.Repeat("3 ", 64))
+	answer, err = http.Post("http://"+s.Address+"/write?db=strandline", "", strings.NewReader(lines))
+	if err != nil || answer.StatusCode != http.StatusNoContent {
+		t.Fatal(answer, err)
+	}
+	answer.Body.Close()
+	f := w.follower(t)
+	f.follow(t)
+	if got := f.Dump(t); got != want || f.build.Checkpoint() != at(3) {
+		t.Errorf("who follows is at %s and dumps\n%s\nwant\n%s", f.build.Checkpoint(), got, want)
+	}
+	w.Restart(t)
+	w.Apply(t, []domain.Recorded{sample(4, 4, "4")})
+	f.follow(t)
+	if got := f.Dump(t); got != w.Dump(t) || strings.Count(got, "\n") != 4 {
+		t.Errorf("after another event who follows dumps\n%s", got)
 	}
 }
 
@@ -174,15 +230,13 @@ func testFollowRebuild(t *testing.T, s *influxtest.Server) {
 	}
 	var ended atomic.Bool
 	var readers sync.WaitGroup
-	for range 2 {
-		readers.Go(func() {
-			for ; !ended.Load(); time.Sleep(5 * time.Millisecond) {
-				if got, err := f.read(t); got != want && !errors.Is(err, domain.ErrUnavailable) {
-					t.Errorf("a reading during a rebuild is\n%s, %v; want\n%s", got, err, want)
-				}
+	readers.Go(func() {
+		for !ended.Load() {
+			if got, err := f.read(t); got != want && !errors.Is(err, domain.ErrUnavailable) {
+				t.Errorf("a reading during a rebuild is\n%s, %v; want\n%s", got, err, want)
 			}
-		})
-	}
+		}
+	})
 	for range 3 {
 		w.rebuild(t, events)
 		time.Sleep(10 * time.Millisecond)

@@ -174,6 +174,7 @@ func TestStore(t *testing.T) {
 	t.Run("FollowNothing", func(t *testing.T) { testFollowNothing(t, server) })
 	t.Run("FollowRebuild", func(t *testing.T) { testFollowRebuild(t, server) })
 	t.Run("FollowTooLate", func(t *testing.T) { testFollowTooLate(t, server) })
+	t.Run("Former", func(t *testing.T) { testFormer(t, server) })
 	t.Run("TakeOver", func(t *testing.T) { testTakeOver(t, server) })
 	t.Run("Unsure", func(t *testing.T) { testUnsure(t, server) })
 	t.Run("Refusals", func(t *testing.T) { testRefusals(t, server) })

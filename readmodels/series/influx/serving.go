@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	influxhttp "github.com/influxdata/influxdb-client-go/v2/api/http"
+
 	"strandline/domain"
 	"strandline/readmodels"
 )
@@ -67,20 +69,55 @@ type saved struct {
 
 // find asks for the record, and at once for the checkpoint of a build, unless its name is empty.
 func (s *Store) find(ctx context.Context, name string) (now record, state saved, err error) {
+	modern, err := s.server.modern(ctx)
+	if err != nil {
+		return now, state, err
+	}
+	text, fields := "", map[string]any{}
+	if modern {
+		text, err = s.findByFlux(ctx, name, fields)
+	} else {
+		text, err = s.findByInfluxQL(ctx, name, fields)
+	}
+	return readRecord(text), readSaved(fields), err
+}
+
+func (s *Store) findByFlux(ctx context.Context, name string, fields map[string]any) (text string, err error) {
 	condition := fmt.Sprintf(`r._measurement == "%s" and r.store == "%s" and r._field == "build"`, serving, s.generation)
 	if name != "" {
 		condition = fmt.Sprintf(`(%s) or (r._measurement == "%s" and r.build == "%s")`, condition, checkpoints, name)
 	}
-	fields := map[string]any{}
-	err = s.server.each(ctx, s.state(condition), func(r row) error {
+	flux := fmt.Sprintf("from(bucket: %q) |> range(start: %s, stop: %s) |> filter(fn: (r) => %s)", s.server.config.Bucket, moment(0), moment(1_000_000), condition)
+	err = s.server.each(ctx, flux, func(r row) error {
 		if r.text("_measurement") == serving {
-			now = readRecord(r.text("_value"))
+			text = r.text("_value")
 			return nil
 		}
 		fields[r.text("_field")] = r.values["_value"]
 		return nil
 	})
-	return now, readSaved(fields), err
+	return text, err
+}
+
+// findByInfluxQL is what version 1 is asked, to which Flux is ten times the work.
+func (s *Store) findByInfluxQL(ctx context.Context, name string, fields map[string]any) (text string, err error) {
+	statement := fmt.Sprintf(`SELECT "build" FROM %s WHERE "store" = '%s'`, s.server.from(serving), s.generation)
+	if name != "" {
+		statement += fmt.Sprintf(`; SELECT * FROM %s WHERE "build" = '%s'`, s.server.from(checkpoints), name)
+	}
+	told, err := s.server.ask(ctx, statement)
+	if err == nil && told.Error != "" {
+		err = failed("query", &influxhttp.Error{Code: "refused", Message: told.Error})
+	}
+	for i, r := range told.Results {
+		for _, series := range r.Series {
+			for j, value := range series.Values[0] {
+				fields[fmt.Sprint([]string{"serving ", ""}[min(i, 1)], series.Columns[j])] = value
+			}
+		}
+	}
+	text, _ = fields["serving build"].(string)
+	return text, err
 }
 
 func readSaved(fields map[string]any) (s saved) {

@@ -142,11 +142,6 @@ func (s *Store) begin(ctx context.Context, origin string, first int) (*build, er
 	return b, b.save(ctx, &b.done)
 }
 
-// state begins a query for points that a condition selects among those that are no samples.
-func (s *Store) state(condition string) string {
-	return fmt.Sprintf("from(bucket: %q) |> range(start: %s, stop: %s) |> filter(fn: (r) => %s)", s.server.config.Bucket, moment(0), moment(1_000_000), condition)
-}
-
 // from begins a query for the points that a condition selects, from a time to another, the second exclusive. Version 1.8
 // takes bounds before 1970 for open ones, so that those are conditions as well; they keep it from using its index, and so
 // bounds beyond which nothing can be are to be given as earliest and latest.

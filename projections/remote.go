@@ -178,6 +178,9 @@ func (e *elsewhere) beside(leftOut []domain.Position) (replacement, error) {
 
 // apart begins a build in the same engine, which is dropped when it is closed. No folder is needed.
 func (e *elsewhere) apart(_ string, leftOut []domain.Position) (Model, error) {
+	if Follows(e) {
+		return nil, fmt.Errorf("%w: another process fills %s: compare it there", domain.ErrRejected, e.Name())
+	}
 	ctx, stop := context.WithTimeout(context.Background(), patienceElsewhere)
 	defer stop()
 	build, err := e.remote.Beside(ctx, readmodels.Origin(e.generation, leftOut))

@@ -149,7 +149,7 @@ type followed struct {
 // Times between two questions to an engine.
 const (
 	soonest = 4 * time.Millisecond
-	latest  = 64 * time.Millisecond
+	latest  = 16 * time.Millisecond
 	keeping = readmodels.Followed / 6 // while nothing happens
 )
 

@@ -47,8 +47,8 @@ func (o *serve) does(log *slog.Logger) (duties, error) {
 	if does.has(roleAutomate) {
 		log.Warn("there are no automations yet: the role automate has nothing to do")
 	}
-	if does.has(roleProject) && !does.has(roleAPI) {
-		log.Warn("read models that are files of this process are filled and read by nobody: processes with the role api fill their own")
+	if does.has(roleProject) && !does.has(roleAPI) && o.engines.couchdb == "" && o.engines.influx.at == "" {
+		log.Warn("read models that are files of this process are filled and read by nobody: give --couchdb or --influx, which those that answer read too")
 	}
 	return does, nil
 }

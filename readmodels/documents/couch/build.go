@@ -72,7 +72,7 @@ func (b *build) Checkpoint() domain.Position {
 	return b.reading().at
 }
 
-// saveEvery is how late a checkpoint is written while no event is of interest: to read such events again costs little.
+// saveEvery is how late a checkpoint may be written while no event is of interest: to read such events again costs little.
 const saveEvery = time.Second
 
 // Write implements readmodels.RemoteBuild.

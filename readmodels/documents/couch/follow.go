@@ -19,17 +19,44 @@ const (
 
 // Follow implements readmodels.Remote.
 func (s *Store) Follow(ctx context.Context, of string) (readmodels.RemoteBuild, error) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	b, err := s.follow(ctx, of)
-	if b == nil {
-		return nil, err // and not an interface that holds a nil
+	done, err := s.takeTurn(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return b, nil
+	defer done()
+	r, err := s.follow(ctx, of)
+	if err != nil || r.build == nil {
+		return nil, err
+	}
+	s.adopt(r)
+	return r.build, nil
 }
 
-// follow asks how far the build has come that is followed, with one request most of the time. It is called with turn.
-func (s *Store) follow(ctx context.Context, of string) (*build, error) {
+// takeTurn waits until nobody else finds out what serves, or stores it.
+func (s *Store) takeTurn(ctx context.Context) (done func(), err error) {
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: CouchDB has not said yet which build serves: %w", domain.ErrUnavailable, ctx.Err())
+	}
+}
+
+// serve has b read here from now on.
+func (s *Store) serve(b *build) {
+	s.turn <- struct{}{}
+	s.serving.Store(b)
+	<-s.turn
+}
+
+// adopt has what is followed read here from now on. It is called in turn.
+func (s *Store) adopt(r reading) {
+	r.build.set(r.database, r.at)
+	s.serving.Store(r.build)
+}
+
+// follow asks how far the build has come that is followed, with one request most of the time. It is called in turn.
+func (s *Store) follow(ctx context.Context, of string) (reading, error) {
 	b := s.serving.Load()
 	if b == nil || !b.followed || generation(b.origin) != of || b.age(s.now()) >= askEvery {
 		return s.ask(ctx, of)
@@ -39,36 +66,30 @@ func (s *Store) follow(ctx context.Context, of string) (*build, error) {
 	if errors.Is(err, errMissing) || err == nil && there.Origin != b.origin {
 		return s.ask(ctx, of)
 	}
-	if err != nil {
-		return nil, err
-	}
-	b.set(database, there.At)
-	return b, nil
+	return reading{b, database, there.At}, err
 }
 
-// ask asks which build serves, and follows it from now on if it is of a generation, else returns nil. It is called with turn.
-func (s *Store) ask(ctx context.Context, of string) (*build, error) {
+// ask asks which build serves, to follow it. Without one of a generation there is none in the answer. It is called in turn.
+func (s *Store) ask(ctx context.Context, of string) (reading, error) {
 	asked := s.now()
 	p, err := s.pointed(ctx)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
 	there, err := s.loadCheckpoint(ctx, p.Build)
 	if errors.Is(err, errMissing) || err == nil && generation(there.Origin) != of {
-		return nil, nil
+		return reading{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
 	b := s.serving.Load()
 	if b == nil || !b.followed || b.database() != p.Build {
 		b = s.newBuild(p.Build, there)
 		b.followed = true
 	}
-	b.set(p.Build, there.At)
 	b.asked.Store(&asked)
-	s.serving.Store(b)
-	return b, nil
+	return reading{b, p.Build, there.At}, nil
 }
 
 // age is how long ago the server has said that b, which is followed, serves.
@@ -78,7 +99,7 @@ func (b *build) age(now time.Time) time.Duration { return now.Sub(*b.asked.Load(
 type reading struct {
 	build    *build
 	database string
-	at       domain.Position // how far it had come, at least
+	at       domain.Position // how far it has come, at least
 }
 
 // current is where to read now.
@@ -94,35 +115,46 @@ func (s *Store) current(ctx context.Context) (reading, error) {
 	return r, nil
 }
 
-// instead is where to read when a database is gone, or may be about to go. Where less is to be read is not instead.
+// instead is where to read when a database is gone, or may be about to go.
 func (s *Store) instead(ctx context.Context, of reading) (reading, error) {
-	b, err := s.successor(ctx, of)
+	r, err := s.successor(ctx, of)
+	if err == nil && r.at.Before(of.at) {
+		err = errAnew
+	}
 	if err != nil {
 		return reading{}, fmt.Errorf("%w: %w", domain.ErrUnavailable, err)
-	}
-	r := b.reading()
-	if r.at.Before(of.at) {
-		return reading{}, fmt.Errorf("%w: CouchDB's documents are being built anew", domain.ErrUnavailable)
 	}
 	return r, nil
 }
 
-// successor is the build that serves now.
-func (s *Store) successor(ctx context.Context, of reading) (*build, error) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+// errAnew is for a build that has not come as far as what was read before.
+var errAnew = errors.New("the documents in CouchDB are being built anew")
+
+// successor is what serves now.
+func (s *Store) successor(ctx context.Context, of reading) (reading, error) {
+	done, err := s.takeTurn(ctx)
+	if err != nil {
+		return reading{}, err
+	}
+	defer done()
 	if now := s.serving.Load(); now != of.build {
-		return now, nil
+		return now.reading(), nil
 	}
 	if !of.build.followed {
 		if err := of.build.follow(ctx, of.database); !errors.Is(err, errMoved) {
-			return nil, err
+			return reading{}, err
 		}
-		return of.build, nil
+		return of.build.reading(), nil
 	}
-	b, err := s.follow(ctx, generation(of.build.origin))
-	if err == nil && b == nil {
-		err = fmt.Errorf("CouchDB has lost database %s, and nothing has taken its place yet", of.database)
+	r, err := s.follow(ctx, generation(of.build.origin))
+	switch {
+	case err != nil:
+		return reading{}, err
+	case r.build == nil:
+		return reading{}, fmt.Errorf("CouchDB has lost database %s, and nothing has taken its place yet", of.database)
+	case r.at.Before(of.at): // the watermark goes back first
+		return reading{}, errAnew
 	}
-	return b, err
+	s.adopt(r)
+	return r, nil
 }

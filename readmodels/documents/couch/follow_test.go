@@ -1,11 +1,13 @@
 package couch_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,6 +96,8 @@ func TestProcessesShare(t *testing.T) {
 		{"what concerns them", concerns},
 		{"a rebuild is followed", aRebuildIsFollowed},
 		{"a follower takes over", aFollowerTakesOver},
+		{"what is built anew is not read before its time", whatIsBuiltAnewIsNotReadBeforeItsTime},
+		{"a follower wakes up", aFollowerWakesUp},
 		{"leftovers", leftovers},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, server) })
@@ -109,8 +113,8 @@ func aProcessFollowsAnother(t *testing.T, server *pouchtest.Server) {
 		t.Errorf("Get before there is anything: %v", err)
 	}
 	build, before := open(t, writer), follow(t, follower)
-	for rest := documentstest.History(rand.New(rand.NewPCG(10, 1)), 200); len(rest) > 0; rest = rest[40:] {
-		write(t, build, rest[:40])
+	for rest := documentstest.History(rand.New(rand.NewPCG(10, 1)), 180); len(rest) > 0; rest = rest[60:] {
+		write(t, build, rest[:60])
 		b := follow(t, follower)
 		if b != before || b.Checkpoint() != build.Checkpoint() {
 			t.Errorf("it follows %p at %s, want %p at %s", b, b.Checkpoint(), before, build.Checkpoint())
@@ -171,28 +175,36 @@ func setBack(t *testing.T, server *pouchtest.Server, prefix string, from, to dom
 	do(t, server, "PUT", at, now)
 }
 
+// last is 1 for what removes something, which comes after the others.
+func last(t codec.Type) int {
+	switch t.Sample.(type) {
+	case registry.Removed, attachment.Cleared:
+		return 1
+	}
+	return 0
+}
+
 func concerns(t *testing.T, server *pouchtest.Server) {
 	store := connect(t, server, "concerns")
-	build, n := open(t, store), uint64(0)
-	next := func(events ...domain.Event) (all []domain.Recorded) {
-		all = documentstest.Events(n+1, events...)
-		n += uint64(len(all))
-		return all
-	}
-	for _, typ := range codec.Types() {
-		switch e := typ.Sample.(type) { // what it is about is there
-		case registry.Revised:
-			write(t, build, next(registry.Added{Kind: e.Kind, ID: e.ID}))
+	build := open(t, store)
+	all := codec.Types()
+	for i, typ := range all { // what is changed or removed is there
+		switch e := typ.Sample.(type) {
 		case registry.Removed:
-			write(t, build, next(registry.Added{Kind: e.Kind, ID: e.ID}))
+			write(t, build, documentstest.Events(uint64(i+1), registry.Added{Kind: e.Kind, ID: e.ID}))
 		case attachment.Cleared:
-			write(t, build, next(attachment.Set{Owner: e.Owner, Target: e.Target, Key: e.Key, Value: json.RawMessage(`1`)}))
+			write(t, build, documentstest.Events(uint64(i+1), attachment.Set{Owner: e.Owner, Target: e.Target, Key: e.Key, Value: json.RawMessage(`1`)}))
 		}
-		before := dumped(t, build)
-		write(t, build, next(typ.Sample))
-		if got, changed := store.Concerns(typ.Sample), dumped(t, build) != before; got != changed {
+	}
+	slices.SortStableFunc(all, func(a, b codec.Type) int { return cmp.Compare(last(a), last(b)) })
+	before := dumped(t, build)
+	for i, typ := range all {
+		write(t, build, documentstest.Events(uint64(1000+i), typ.Sample))
+		after := dumped(t, build)
+		if got, changed := store.Concerns(typ.Sample), after != before; got != changed {
 			t.Errorf("Concerns(%s) = %t; that it changed something is %t", typ.Name, got, changed)
 		}
+		before = after
 	}
 }
 
@@ -214,10 +226,10 @@ func aRebuildIsFollowed(t *testing.T, server *pouchtest.Server) {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	defer stop()
-	var reads atomic.Int64
-	for _, store := range []*couch.Store{follower, idle, idle} {
+	var reads [3]atomic.Int64
+	for i, store := range []*couch.Store{follower, idle, idle} {
 		readers.Go(func() {
-			for ; ctx.Err() == nil; reads.Add(1) {
+			for ; ctx.Err() == nil; reads[i].Add(1) {
 				if got, err := seen(ctx, store); ctx.Err() == nil && (err != nil || !reflect.DeepEqual(got, want)) {
 					t.Errorf("while it was built anew: %v\n%s\nwant\n%s", err, got, want)
 					return
@@ -245,15 +257,16 @@ func aRebuildIsFollowed(t *testing.T, server *pouchtest.Server) {
 	if b := follow(t, follower); b == before || b.Checkpoint() != build.Checkpoint() {
 		t.Errorf("a second later it follows what has been replaced, at %s", b.Checkpoint())
 	}
-	some := func() {
+	some := func() { // is read by each that had not begun yet
 		t.Helper()
-		for until, goal := time.Now().Add(patience), reads.Load()+6; reads.Load() < goal && !t.Failed(); time.Sleep(time.Millisecond) {
-			if time.Now().After(until) {
-				t.Fatal("nothing is read")
+		for i := range reads {
+			for until, goal := time.Now().Add(patience), reads[i].Load()+2; reads[i].Load() < goal && !t.Failed(); time.Sleep(time.Millisecond) {
+				if time.Now().After(until) {
+					t.Fatal("nothing is read")
+				}
 			}
 		}
 	}
-	some()
 	idles.move(readmodels.Followed / 3)
 	some()
 	writers.move(readmodels.Followed - time.Second)
@@ -314,6 +327,53 @@ func aFollowerTakesOver(t *testing.T, server *pouchtest.Server) {
 	if n := builds(t, server, "over"); n != 1 {
 		t.Errorf("there are %d builds, want what serves", n)
 	}
+}
+
+// whatIsBuiltAnewIsNotReadBeforeItsTime has a build dropped that is followed, while the one in its place is not as far.
+func whatIsBuiltAnewIsNotReadBeforeItsTime(t *testing.T, server *pouchtest.Server) {
+	history := documentstest.History(rand.New(rand.NewPCG(10, 6)), 60)
+	writer, follower := connect(t, server, "early"), connect(t, server, "early")
+	write(t, open(t, writer), history)
+	follow(t, follower)
+	before := database(t, server, "early")
+	build, err := writer.Beside(t.Context(), "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, build, history[:30])
+	if err := build.Serve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	do(t, server, "DELETE", "/"+before, "")
+	for range 2 {
+		if _, err := seen(bounded(t), follower); !errors.Is(err, domain.ErrUnavailable) {
+			t.Errorf("what is not complete is read: %v", err)
+		}
+	}
+	if at := follow(t, follower).Checkpoint(); at != documentstest.At(30) {
+		t.Errorf("it follows what is at %s, want %s", at, documentstest.At(30))
+	}
+	write(t, build, history[30:])
+	sees(t, follower, writer)
+}
+
+// aFollowerWakesUp has a process stopped for so long that what it has followed may be dropped any time.
+func aFollowerWakesUp(t *testing.T, server *pouchtest.Server) {
+	history := documentstest.History(rand.New(rand.NewPCG(10, 7)), 40)
+	writer, follower := connect(t, server, "wakes"), connect(t, server, "wakes")
+	clock := stopClock(follower)
+	write(t, open(t, writer), history[:20])
+	follow(t, follower)
+	build, err := writer.Beside(t.Context(), "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, build, history)
+	if err := build.Serve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.move(readmodels.Followed / 3)
+	sees(t, follower, writer)
 }
 
 // leftovers has builds that nobody has served: one that is still being filled is kept.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,8 +27,7 @@ type Store struct {
 	left      leftovers
 	closed    atomic.Bool
 	now       func() time.Time // tests move it
-
-	turn sync.Mutex // held while serving is found out, and stored
+	turn      chan struct{}    // holds one while serving is found out, or stored
 }
 
 // New returns a Store that has not asked the server for anything yet.
@@ -38,7 +36,7 @@ func New(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{server: server, now: time.Now}, nil
+	return &Store{server: server, now: time.Now, turn: make(chan struct{}, 1)}, nil
 }
 
 // Name implements readmodels.Remote.
@@ -98,13 +96,6 @@ func (s *Store) Open(ctx context.Context, origin string) (readmodels.RemoteBuild
 		}
 	}
 	return nil, fmt.Errorf("%w: other processes keep changing which build of %s serves", domain.ErrUnavailable, s.family())
-}
-
-// serve has b read here from now on.
-func (s *Store) serve(b *build) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	s.serving.Store(b)
 }
 
 // open finds the build that serves, or makes one.

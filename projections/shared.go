@@ -100,7 +100,7 @@ func (e *elsewhere) followFrom(there RemoteBuild) (RemoteBuild, []domain.Positio
 	if there == nil {
 		return nil, nil, fmt.Errorf("%w: no process with the role project has begun to fill %s", domain.ErrUnavailable, e.Name())
 	}
-	f := &followed{of: e, RemoteBuild: there, asked: time.Now(), at: there.Checkpoint()}
+	f := &followed{of: e, RemoteBuild: there, asked: time.Now(), reached: there.Checkpoint(), at: there.Checkpoint()}
 	ctx, stop := context.WithCancel(context.Background())
 	e.sharing.stop, e.sharing.ended = stop, make(chan struct{})
 	go f.keep(ctx, e.sharing.ended)
@@ -140,16 +140,19 @@ type followed struct {
 	of *elsewhere
 
 	mu          sync.Mutex
-	RemoteBuild           // as it was when the engine was last asked
-	asked       time.Time // when that was
+	RemoteBuild                 // as it was when the engine was last asked
+	asked       time.Time       // when that was
+	reached     domain.Position // up to where the engine has been seen to have events
+	back        bool            // it has been seen to be behind that since, as it is filled anew
 
-	at domain.Position // up to where events have been waited for; of who writes
+	at domain.Position // up to where events have been waited for
 }
 
 // Times between two questions to an engine.
 const (
 	soonest = 4 * time.Millisecond
 	latest  = 16 * time.Millisecond
+	soon    = 100 * time.Millisecond  // while it is filled anew
 	keeping = readmodels.Followed / 6 // while nothing happens
 )
 
@@ -169,22 +172,42 @@ func (f *followed) ask(ctx context.Context, since time.Time) (RemoteBuild, error
 		return nil, fmt.Errorf("%w: the engine of %s has lost what it held", domain.ErrUnavailable, f.of.Name())
 	}
 	f.RemoteBuild, f.asked = there, now
+	before := f.back
+	if f.back = there.Checkpoint().Before(f.reached); f.back {
+		f.of.remote.Watermark().Set(there.Checkpoint()) // whoever reads waits until all is there again
+	} else if before {
+		f.of.remote.Watermark().Set(f.at)
+	}
 	return there, nil
 }
 
 // keep asks now and then, so that what is read here is never long what has been replaced.
 func (f *followed) keep(ctx context.Context, ended chan<- struct{}) {
 	defer close(ended)
-	ticker := time.NewTicker(keeping)
-	defer ticker.Stop()
+	timer := time.NewTimer(keeping)
+	defer timer.Stop()
 	for {
 		select {
-		case <-ticker.C:
-			_, _ = f.ask(ctx, time.Now().Add(-keeping)) // whoever reads is told of an engine that is away
+		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
+		pause := keeping
+		if f.isBack() {
+			pause = soon
+		}
+		_, _ = f.ask(ctx, time.Now().Add(-pause)) // whoever reads is told of an engine that is away
+		if f.isBack() {
+			pause = soon
+		}
+		timer.Reset(pause)
 	}
+}
+
+func (f *followed) isBack() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.back
 }
 
 func (f *followed) last() RemoteBuild {
@@ -194,20 +217,46 @@ func (f *followed) last() RemoteBuild {
 }
 
 // Checkpoint implements RemoteBuild.
-func (f *followed) Checkpoint() domain.Position { return f.at }
+func (f *followed) Checkpoint() domain.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.at
+}
 
 // Write waits until the engine has what b holds.
 func (f *followed) Write(ctx context.Context, b RemoteBatch) error {
 	if err := f.of.takeTurn(); err != nil {
 		return err
 	}
-	if needed := f.concerned(b); !needed.IsZero() && f.last().Checkpoint().Before(needed) {
-		if err := f.await(ctx, needed); err != nil {
+	needed := f.concerned(b)
+	if goal := f.goal(needed); f.last().Checkpoint().Before(goal) {
+		if err := f.await(ctx, goal); err != nil {
 			return err
 		}
 	}
-	f.at = b.UpTo
+	f.passed(needed, b.UpTo)
 	return nil
+}
+
+// goal is what the engine is to have before the next event: the one at needed, and while it is filled anew all that it had.
+func (f *followed) goal(needed domain.Position) domain.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.back && needed.Before(f.reached) {
+		return f.reached
+	}
+	return needed
+}
+
+// passed notes that the engine has everything up to a position, of which an event at needed, if that is not zero, is the last
+// that it can have been seen to have.
+func (f *followed) passed(needed, upTo domain.Position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reached.Before(needed) {
+		f.reached = needed
+	}
+	f.at = upTo
 }
 
 // concerned is the position of the last event that can change what is kept, zero if there is none.

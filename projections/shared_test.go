@@ -181,3 +181,29 @@ func TestATurnBeginsWithWhatServes(t *testing.T) {
 		t.Errorf("after it was built anew: %d events, left out %v", len(got), m.LeftOut())
 	}
 }
+
+// TestWhatIsFilledAnewIsWaitedFor has the engine lose what it held: whoever follows must not go on telling that all is there.
+func TestWhatIsFilledAnewIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	l, e := newLog(), &engine{}
+	first, reads := join(t, l, e, &turnOf{&turns{}}), join(t, l, e, projections.Never{})
+	for n := range 50 {
+		l.sample(t, n)
+	}
+	head := l.head(t)
+	arrive(t, first.model, head)
+	arrive(t, reads.model, head)
+	first.stop()
+	e.set(func() { e.serving = e.begin("g") })
+	for began := time.Now(); !reads.model.Checkpoint().Before(head); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("it is told that all is there up to %s, and the engine is empty", reads.model.Checkpoint())
+		}
+	}
+	second := join(t, l, e, &turnOf{&turns{}})
+	arrive(t, second.model, head)
+	arrive(t, reads.model, head)
+	if got := e.samples(); got != 50 {
+		t.Errorf("%d samples, want 50", got)
+	}
+}

@@ -93,6 +93,7 @@ func certify(t *testing.T) (credentials.TransportCredentials, string) {
 
 // TestSecureConnection reaches a server over TLS with a user and a password, and says clearly what is wrong else.
 func TestSecureConnection(t *testing.T) {
+	t.Parallel()
 	ours, ca := certify(t)
 	_, other := certify(t)
 	secure := (&server{store: memory.New(), clock: time.Now, gate: secured{}, tls: ours}).run(t)

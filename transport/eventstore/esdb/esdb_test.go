@@ -117,6 +117,7 @@ func long() bool { return os.Getenv("STRANDLINE_DRILL") == "long" }
 // the long form, with the store in memory; and against a real EventStoreDB where STRANDLINE_ESDB_URL names one, which must
 // be empty.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	t.Run("memory", func(t *testing.T) {
 		if !long() {
 			t.Skip("the other stores have all that this one has: STRANDLINE_DRILL=long runs it")

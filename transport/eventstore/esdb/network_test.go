@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -14,109 +12,20 @@ import (
 	"strandline/commands"
 	"strandline/domain"
 	"strandline/transport/eventstore/memory"
+	"strandline/transport/eventstore/storetest"
 )
-
-// cable stands between a client and a server: it can be cut, and it can go dead, so that nothing comes through and nobody
-// is told.
-type cable struct {
-	address string
-	to      string
-
-	mu    sync.Mutex
-	alive chan struct{} // closed while it is not dead
-	ends  []net.Conn
-}
-
-func newCable(t *testing.T, to string) *cable {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cable{address: l.Addr().String(), to: to, alive: make(chan struct{})}
-	close(c.alive)
-	var carrying sync.WaitGroup
-	carrying.Go(func() { c.accept(l, &carrying) })
-	t.Cleanup(func() { l.Close(); c.revive(); c.cut(); carrying.Wait() })
-	return c
-}
-
-func (c *cable) accept(l net.Listener, carrying *sync.WaitGroup) {
-	for {
-		near, err := l.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", c.to)
-		if err != nil {
-			near.Close()
-			continue
-		}
-		c.mu.Lock()
-		c.ends = append(c.ends, near, far)
-		c.mu.Unlock()
-		carrying.Go(func() { c.carry(near, far) })
-		carrying.Go(func() { c.carry(far, near) })
-	}
-}
-
-func (c *cable) carry(from, to net.Conn) {
-	defer from.Close()
-	defer to.Close()
-	_, _ = io.Copy(to, through{c, from}) // it ends when it is cut
-}
-
-// through reads what comes through a cable.
-type through struct {
-	*cable
-	net.Conn
-}
-
-func (r through) Read(b []byte) (int, error) {
-	n, err := r.Conn.Read(b)
-	r.mu.Lock()
-	alive := r.alive
-	r.mu.Unlock()
-	<-alive
-	return n, err
-}
-
-func (c *cable) die() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.alive = make(chan struct{})
-}
-
-func (c *cable) revive() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	select {
-	case <-c.alive:
-	default:
-		close(c.alive)
-	}
-}
-
-func (c *cable) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, end := range c.ends {
-		end.Close()
-	}
-	c.ends = nil
-}
 
 // TestDeadCable lets the network go dead: everybody is answered within his time, and once it is alive again everything is
 // as it was, with each event there once.
 func TestDeadCable(t *testing.T) {
 	server := serve(t, memory.New(), time.Now)
-	c := newCable(t, server.address)
-	store := connect(t, "esdb://"+c.address+"?tls=false")
+	c := storetest.NewCable(t, server.address)
+	store := connect(t, "esdb://"+c.Address+"?tls=false")
 	if _, err := store.Append(t.Context(), "thing-1", domain.NoStream, []domain.Record{record(1)}); err != nil {
 		t.Fatal(err)
 	}
 	before := runtime.NumGoroutine()
-	c.die()
+	c.Die()
 	within := func(call func(context.Context) error) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -143,7 +52,7 @@ func TestDeadCable(t *testing.T) {
 		within(func(ctx context.Context) error { _, err := store.Head(ctx); return err })
 		within(func(ctx context.Context) error { _, err := store.Find(ctx, "thing-1", record(1).ID); return err })
 	}
-	c.revive()
+	c.Revive()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	done, err := store.Append(ctx, "thing-1", domain.Exactly(0), []domain.Record{record(2)})
@@ -161,8 +70,8 @@ func TestDeadCable(t *testing.T) {
 // each event once, in order.
 func TestCutCable(t *testing.T) {
 	server := serve(t, memory.New(), time.Now)
-	c := newCable(t, server.address)
-	store := connect(t, "esdb://"+c.address+"?tls=false")
+	c := storetest.NewCable(t, server.address)
+	store := connect(t, "esdb://"+c.Address+"?tls=false")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const streams, each = 8, 40
@@ -204,7 +113,7 @@ func TestCutCable(t *testing.T) {
 			busy = false
 		case <-time.After(40 * time.Millisecond):
 			if cuts < 20 {
-				c.cut()
+				c.Cut()
 				cuts++
 			}
 		}
@@ -224,18 +133,19 @@ func TestCutCable(t *testing.T) {
 // TestCallersWithoutDeadline: whoever waits for ever, as for an append that must not end half-way, is answered nonetheless,
 // whether the server is gone or says nothing.
 func TestCallersWithoutDeadline(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
-		away func(*server, *cable)
+		away func(*server, *storetest.Cable)
 	}{
-		{"gone", func(s *server, _ *cable) { s.kill() }},
-		{"silent", func(_ *server, c *cable) { c.die() }},
+		{"gone", func(s *server, _ *storetest.Cable) { s.kill() }},
+		{"silent", func(_ *server, c *storetest.Cable) { c.Die() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server := serve(t, memory.New(), time.Now)
-			c := newCable(t, server.address)
-			store := connect(t, "esdb://"+c.address+"?tls=false&defaultDeadline=500")
+			c := storetest.NewCable(t, server.address)
+			store := connect(t, "esdb://"+c.Address+"?tls=false&defaultDeadline=500")
 			if _, err := store.Append(t.Context(), "thing-1", domain.NoStream, []domain.Record{record(1)}); err != nil {
 				t.Fatal(err)
 			}

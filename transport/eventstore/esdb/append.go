@@ -31,16 +31,12 @@ func (s *Store) Append(ctx context.Context, stream string, expected domain.Expec
 	if err != nil {
 		return commands.Appended{}, err
 	}
-	if _, has := ctx.Deadline(); has {
-		return s.send(ctx, stream, expected, events, records)
+	before := s.furthest()
+	done, err := s.send(ctx, stream, expected, events)
+	if err != nil {
+		return commands.Appended{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, s.longest())
-	defer cancel()
-	done, err := s.send(limited, stream, expected, events, records)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: EventStoreDB has not confirmed an append to %s within %s", domain.ErrUnavailable, stream, s.longest())
-	}
-	return done, err
+	return s.appended(ctx, stream, records, done, before)
 }
 
 // longest is how long a server may take to answer callers who set no limit: what the connection string says, or the
@@ -52,27 +48,42 @@ func (s *Store) longest() time.Duration {
 	return 10 * time.Second
 }
 
-// send appends until it is known what came of it, if that can be known, or ctx ends.
-func (s *Store) send(ctx context.Context, stream string, expected domain.Expected, events []esdb.EventData, records []domain.Record) (commands.Appended, error) {
-	before := s.furthest()
+// send appends until it is known what came of it, if that can be known, or ctx ends. A caller who has set no limit does not
+// wait for longer than an append may take, nor at all for a server that is known to be away.
+func (s *Store) send(ctx context.Context, stream string, expected domain.Expected, events []esdb.EventData) (*esdb.WriteResult, error) {
+	if _, bounded := ctx.Deadline(); bounded {
+		return s.sendWithin(ctx, stream, expected, events, lost)
+	}
+	limited, cancel := context.WithTimeout(ctx, s.longest())
+	defer cancel()
+	done, err := s.sendWithin(limited, stream, expected, events, func(err error) bool { return lost(err) && !errors.Is(err, errAway) })
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: EventStoreDB has not confirmed an append to %s within %s", domain.ErrUnavailable, stream, s.longest())
+	}
+	return done, err
+}
+
+// sendWithin appends again and again while that makes sense and ctx lasts. Hopeful tells whether a call that may have got
+// lost is to be made again.
+func (s *Store) sendWithin(ctx context.Context, stream string, expected domain.Expected, events []esdb.EventData, hopeful func(error) bool) (*esdb.WriteResult, error) {
 	for cutShort := 0; ; {
 		done, err := s.try(ctx, stream, expected, events)
 		if err == nil {
-			return s.appended(ctx, stream, records, done, before)
+			return done, nil
 		}
-		again := undone(err) || expected.IsExact() && lost(err)
+		again := undone(err) || expected.IsExact() && hopeful(err)
 		if isEnd(err) || isInvalid(err) {
 			cutShort++
 			err = s.reason(ctx, stream, expected, err)
-			again = isEnd(err) && cutShort < mostCutShort || lost(err)
+			again = isEnd(err) && cutShort < mostCutShort || hopeful(err)
 		}
 		if !again || ctx.Err() != nil {
-			return commands.Appended{}, refusal(ctx, stream, expected, err)
+			return nil, refusal(ctx, stream, expected, err)
 		}
 		select {
 		case <-time.After(retryPause):
 		case <-ctx.Done():
-			return commands.Appended{}, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
@@ -27,7 +28,26 @@ func parsed(connection string) (*esdb.Configuration, error) {
 		return nil, fmt.Errorf("%w: connection string of EventStoreDB: %w; write it as esdb://user:pass@host:2113", domain.ErrInvalid, err)
 	}
 	settings.MaxDiscoverAttempts = 1 // the back-off is the supervisor's
+	hasten(connection, settings)
 	return settings, nil
+}
+
+// Defaults that are half of the client's, so that a network that swallows everything is noticed before callers have gone.
+// The interval between signs of life remains 10 s: gRPC takes no less, and servers that are asked more often may hang up.
+const (
+	keepAliveTimeout = 5 * time.Second
+	gossipTimeout    = 3 // seconds
+)
+
+// hasten sets the defaults of what a connection string does not say.
+func hasten(connection string, settings *esdb.Configuration) {
+	connection = strings.ToLower(connection)
+	if !strings.Contains(connection, "keepalivetimeout=") {
+		settings.KeepAliveTimeout = keepAliveTimeout
+	}
+	if !strings.Contains(connection, "gossiptimeout=") {
+		settings.GossipTimeout = gossipTimeout
+	}
 }
 
 // known are the settings of connection strings, in lower case. The last two are those of other clients, of no use here.

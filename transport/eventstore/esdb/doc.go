@@ -6,6 +6,9 @@
 //     for another connection. So it is kept from that: a call that finds the connection broken is ended before it asks for
 //     another one (link.go). Nobody enters that client again; it is closed when the last call has left it, and another one
 //     is made behind a back-off, tried with one call, and only then given to others (supervisor.go).
+//   - It waits for as long as TCP and HTTP/2 do where the network swallows everything. A server that owes an answer and says
+//     nothing, not even to a question of ours, is given up after four seconds, and all who wait for it are told (watch.go).
+//     While there is none, callers who set no limit of their own wait for five seconds together, and then not at all.
 //   - It never asks for the leader. The header that does goes with every call, and a server that is not the leader is
 //     left for the one that it names (supervisor.go).
 //   - It panics at messages that it does not know. Panics end the call, as an error.

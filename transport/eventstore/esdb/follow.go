@@ -55,8 +55,19 @@ func final(err error) bool {
 	return errors.Is(err, errClosed)
 }
 
-// rest is the pause between two subscriptions, longer each time that one has brought nothing.
+// longestWait is the longest pause between two subscriptions.
+const longestWait = 2 * time.Second
+
+// rest is the pause between two subscriptions: until there is a server, or longer each time that one has brought nothing.
 func (f *follower) rest(ctx context.Context, progress bool) {
+	if there := f.store.missing(); there != nil {
+		select {
+		case <-there:
+		case <-ctx.Done():
+		case <-f.store.closing.Done():
+		}
+		return
+	}
 	if f.pause = min(2*f.pause, longestWait); progress {
 		f.pause = retryPause
 	}
@@ -90,16 +101,16 @@ func (f *follower) subscribed(ctx context.Context, yield func([]domain.Record, e
 	if f.after.IsZero() {
 		options.From = esdb.Start{}
 	}
-	within, end := f.store.within(ctx)
+	ending, end := within(ctx, l)
 	defer end()
 	events := make(chan *esdb.SubscriptionEvent, mostBatch)
-	go receive(within, l, options, events)
-	err = f.batches(within, events, yield)
-	if within.Err() != nil && !errors.Is(err, errEnough) {
+	go receive(ending, l, options, events)
+	err = f.batches(ending, events, yield)
+	if ending.Err() != nil && !errors.Is(err, errEnough) {
 		return f.store.ended(ctx)
 	}
 	if broken(err) {
-		f.store.failed(l)
+		f.store.failed(l, time.Now())
 	}
 	return err
 }
@@ -108,7 +119,7 @@ func (f *follower) subscribed(ctx context.Context, yield func([]domain.Record, e
 func receive(ctx context.Context, l *link, options esdb.SubscribeToAllOptions, to chan<- *esdb.SubscriptionEvent) {
 	defer l.leave()
 	defer close(to)
-	err := subscription(ctx, l.client, options, func(e *esdb.SubscriptionEvent) {
+	err := subscription(ctx, l, options, func(e *esdb.SubscriptionEvent) {
 		select {
 		case to <- e:
 		case <-ctx.Done():
@@ -121,18 +132,21 @@ func receive(ctx context.Context, l *link, options esdb.SubscribeToAllOptions, t
 }
 
 // subscription hands what a subscription brings to take, until it is dropped.
-func subscription(ctx context.Context, client *esdb.Client, options esdb.SubscribeToAllOptions, take func(*esdb.SubscriptionEvent)) (err error) {
+func subscription(ctx context.Context, l *link, options esdb.SubscribeToAllOptions, take func(*esdb.SubscriptionEvent)) (err error) {
 	defer caught(&err)
-	s, err := client.SubscribeToAll(ctx, options)
+	s, err := l.client.SubscribeToAll(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	l.hush() // it may be long until something happens
+	defer l.expect()
 	for {
 		e := s.Recv()
 		if e.SubscriptionDropped != nil {
 			return e.SubscriptionDropped.Error
 		}
+		l.heard()
 		take(e)
 	}
 }

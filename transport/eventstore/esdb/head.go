@@ -55,7 +55,8 @@ func (h *heads) join(s *Store) *lookup {
 	return l
 }
 
-// run does look-ups until nobody waits for one.
+// run does look-ups until nobody waits for one. Requests begin with one: so if the server is away, here is where they wait
+// for one more attempt to reach it, all of them together, even if others have waited for long already.
 func (h *heads) run(s *Store) {
 	for {
 		h.mu.Lock()
@@ -66,6 +67,7 @@ func (h *heads) run(s *Store) {
 		if l == nil {
 			return
 		}
+		s.await()
 		l.head, l.err = s.find(s.closing)
 		close(l.done)
 	}
@@ -84,8 +86,10 @@ func (s *Store) find(ctx context.Context) (domain.Position, error) {
 				at = r.Position
 			}
 			return err == nil && at.IsZero()
-		}, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
-			return c.ReadAll(ctx, options, count)
+		}, func() opening {
+			return func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
+				return c.ReadAll(ctx, options, count)
+			}
 		})
 		if failed != nil || !at.IsZero() || looked < count {
 			return at, failed

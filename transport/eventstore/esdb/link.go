@@ -1,9 +1,12 @@
 package esdb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
@@ -14,18 +17,27 @@ import (
 // closes, and whoever sends to it then panics: so it is closed once nobody is in it any more, and not before.
 type link struct {
 	client *esdb.Client
+	lost   context.Context // ends once nothing more is to be expected of the client
+	lose   context.CancelFunc
+	gone   func(since time.Time) // called when the server has said nothing for too long
+
+	heardAt atomic.Int64 // when the server said something last, while it is watched; nanoseconds
 
 	mu      sync.Mutex
 	calls   int
+	quiet   int // of these, those that no answer is due to
+	watched bool
 	retired bool
 }
 
-// newLink makes a client, with the call of whoever makes it in it. Told is called with the address of the leader, whenever
-// a server names another one.
-func newLink(settings esdb.Configuration, told func(esdb.EndPoint)) (*link, error) {
+// newLink makes a client, with the call of whoever makes it in it, until closing ends. Told is called with the address of
+// the leader, whenever a server names another one.
+func newLink(closing context.Context, settings esdb.Configuration, told func(esdb.EndPoint)) (*link, error) {
 	settings.Logger = overheard(told)
 	client, err := esdb.NewClient(&settings)
-	return &link{client: client, calls: 1}, err
+	l := &link{client: client, calls: 1, quiet: 1}
+	l.lost, l.lose = context.WithCancel(closing)
+	return l, err
 }
 
 // enter counts one more call.
@@ -33,6 +45,22 @@ func (l *link) enter() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls++
+	l.watch()
+}
+
+// hush says that a call goes on, but no answer to it is due.
+func (l *link) hush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quiet++
+}
+
+// expect takes back a hush.
+func (l *link) expect() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quiet--
+	l.watch()
 }
 
 // leave counts one call less.
@@ -53,6 +81,7 @@ func (l *link) retire() {
 
 func (l *link) closeIfDone() {
 	if l.retired && l.calls == 0 {
+		l.lose()
 		_ = l.client.Close() // never fails
 	}
 }

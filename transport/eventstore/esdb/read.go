@@ -2,8 +2,8 @@ package esdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"math"
 	"time"
@@ -28,15 +28,17 @@ func (s *Store) ReadStream(ctx context.Context, stream string, from uint64, limi
 				ended = r.Revision == 0
 			}
 			return yield(r, err)
-		}, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
+		}, func() opening {
 			if ended || left == 0 {
-				return nil, io.EOF
+				return nil
 			}
-			options := esdb.ReadStreamOptions{Direction: way(direction), From: esdb.Revision(next), RequiresLeader: true}
+			options, count := esdb.ReadStreamOptions{Direction: way(direction), From: esdb.Revision(next), RequiresLeader: true}, left
 			if direction == commands.Backwards && next >= lastRevision {
 				options.From = esdb.End{}
 			}
-			return c.ReadStream(ctx, stream, options, left)
+			return func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
+				return c.ReadStream(ctx, stream, options, count)
+			}
 		})
 	}
 }
@@ -86,9 +88,12 @@ func (p *pages) next(ctx context.Context, size uint64, yield func(domain.Record,
 		p.left--
 		wanted = yield(r, nil) && p.left != 0
 		return wanted
-	}, func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
+	}, func() opening {
 		came, known, turned = 0, p.from, p.turned
-		return c.ReadAll(ctx, p.options(), size)
+		options := p.options()
+		return func(ctx context.Context, c *esdb.Client) (*esdb.ReadStream, error) {
+			return c.ReadAll(ctx, options, size)
+		}
 	})
 	return wanted && came == size
 }
@@ -111,14 +116,20 @@ func way(d commands.Direction) esdb.Direction {
 	return esdb.Forwards
 }
 
-// opening begins a read, after what it has brought already if it has broken off; io.EOF if that was all.
+// opening begins a read, in a goroutine of its own.
 type opening func(context.Context, *esdb.Client) (*esdb.ReadStream, error)
 
-// each opens a read and yields what comes of it. One that breaks off goes on over another connection, unless nothing has
-// come for as long as a caller's patience lasts.
-func (s *Store) each(ctx context.Context, stream string, yield func(domain.Record, error) bool, open opening) {
+// each opens a read and yields what comes of it. Next is the read of what is still to come, nil if that was all. One that
+// breaks off goes on over another connection, unless nothing has come for as long as a caller's patience lasts, or the
+// caller has set no limit and the server is known to be away.
+func (s *Store) each(ctx context.Context, stream string, yield func(domain.Record, error) bool, next func() opening) {
 	since := time.Now()
+	_, bounded := ctx.Deadline()
 	for {
+		open := next()
+		if open == nil {
+			return
+		}
 		err := s.once(ctx, open, func(r domain.Record) bool {
 			since = time.Now()
 			return yield(r, nil)
@@ -126,7 +137,7 @@ func (s *Store) each(ctx context.Context, stream string, yield func(domain.Recor
 		switch {
 		case err == nil:
 			return
-		case !lost(err) || ctx.Err() != nil || time.Since(since) > patience:
+		case !lost(err) || ctx.Err() != nil || time.Since(since) > patience || !bounded && errors.Is(err, errAway):
 			yield(domain.Record{}, translated(ctx, stream, err))
 			return
 		}
@@ -147,10 +158,10 @@ func (s *Store) once(ctx context.Context, open opening, take func(domain.Record)
 	if err != nil {
 		return err
 	}
-	within, end := s.within(ctx)
+	ending, end := within(ctx, l)
 	defer end()
 	arriving := make(chan arrival, readAhead)
-	go receiveAll(within, l, open, arriving)
+	go receiveAll(ending, l, open, arriving)
 	_, bounded := ctx.Deadline()
 	silence := time.NewTimer(s.longest())
 	defer silence.Stop()
@@ -163,16 +174,16 @@ func (s *Store) once(ctx context.Context, open opening, take func(domain.Record)
 			if bounded {
 				continue
 			}
-			s.failed(l)
+			s.failed(l, time.Now())
 			return fmt.Errorf("%w: EventStoreDB has said nothing for %s", domain.ErrUnavailable, s.longest())
 		case next, more := <-arriving:
 			if broken(next.err) {
-				s.failed(l)
+				s.failed(l, time.Now())
 			}
 			if !more || next.err != nil || !take(next.record) {
 				return next.err
 			}
-		case <-within.Done():
+		case <-ending.Done():
 			return s.ended(ctx)
 		}
 	}
@@ -191,7 +202,7 @@ type arrival struct {
 func receiveAll(ctx context.Context, l *link, open opening, to chan<- arrival) {
 	defer l.leave()
 	defer close(to)
-	err := received(ctx, l.client, open, func(r domain.Record) bool {
+	err := received(ctx, l, open, func(r domain.Record) bool {
 		select {
 		case to <- arrival{record: r}:
 			return true
@@ -209,9 +220,9 @@ func receiveAll(ctx context.Context, l *link, open opening, to chan<- arrival) {
 }
 
 // received is what a read brings. The client panics at a message that it does not know.
-func received(ctx context.Context, client *esdb.Client, open opening, take func(domain.Record) bool) (err error) {
+func received(ctx context.Context, l *link, open opening, take func(domain.Record) bool) (err error) {
 	defer caught(&err)
-	events, err := open(ctx, client)
+	events, err := open(ctx, l.client)
 	if err != nil {
 		return err
 	}
@@ -221,6 +232,7 @@ func received(ctx context.Context, client *esdb.Client, open opening, take func(
 		if err != nil {
 			return err
 		}
+		l.heard()
 		if e.Event != nil && !take(record(e.Event)) {
 			return nil
 		}

@@ -17,11 +17,12 @@ import (
 	"strandline/domain"
 )
 
-// Back-off between attempts to reach a server that is away.
+// Back-off between attempts to reach a server that is away, and how long to wait for it.
 const (
-	firstPause  = 50 * time.Millisecond
-	longestWait = 2 * time.Second
-	patience    = 5 * time.Second // of a caller whose own time does not end earlier
+	firstPause   = 50 * time.Millisecond
+	longestPause = 500 * time.Millisecond
+	patience     = 5 * time.Second // of all callers together, whose own time does not end earlier
+	oneMoreTry   = time.Second     // in which there is an attempt, unless the network swallows it
 )
 
 // supervisor owns the client: one at a time, replaced whole once it has failed.
@@ -32,7 +33,8 @@ type supervisor struct {
 
 	mu      sync.Mutex
 	current *link
-	making  chan struct{} // closed when the attempt under way has ended; nil if there is none
+	there   chan struct{} // closed when there is a client again; nil while there is one, and before the first has been asked for
+	since   time.Time     // when there was none, while there is none
 	leader  string        // where the next attempt looks first; empty if nobody has said
 	pause   time.Duration
 	reason  error // why the last attempt failed
@@ -59,25 +61,17 @@ func (s *supervisor) stop() {
 var errClosed = fmt.Errorf("%w: the event store has been closed", domain.ErrUnavailable)
 
 // enter returns a client that has answered once, for one call; the caller leaves it after that. It waits until there is
-// one, for a while or until ctx ends.
+// one, or ctx ends, or there has been none for a while: so a caller who comes late, or after others, does not wait at all.
 func (s *supervisor) enter(ctx context.Context) (*link, error) {
-	enough := time.NewTimer(patience)
+	l, there, left := s.look()
+	if l != nil {
+		return l, nil
+	}
+	enough := time.NewTimer(left)
 	defer enough.Stop()
 	for {
-		s.mu.Lock()
-		if s.current != nil {
-			defer s.mu.Unlock()
-			s.current.enter()
-			return s.current, nil
-		}
-		if s.making == nil && s.closing.Err() == nil {
-			s.making = make(chan struct{})
-			go s.make(s.making)
-		}
-		making := s.making
-		s.mu.Unlock()
 		select {
-		case <-making:
+		case <-there:
 		case <-s.closing.Done():
 			return nil, errClosed
 		case <-enough.C:
@@ -85,7 +79,54 @@ func (s *supervisor) enter(ctx context.Context) (*link, error) {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", ctx.Err(), s.away())
 		}
+		if l, there, _ = s.look(); l != nil {
+			return l, nil
+		}
 	}
+}
+
+// look returns a client that has been entered. If there is none, it has one looked for, and says when there is one, and for
+// how long it makes sense to wait for that.
+func (s *supervisor) look() (l *link, there <-chan struct{}, left time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil {
+		s.current.enter()
+		return s.current, nil, 0
+	}
+	s.restore(time.Now())
+	return nil, s.there, patience - time.Since(s.since)
+}
+
+// missing is closed when there is a client again; nil while there is one.
+func (s *supervisor) missing() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.there
+}
+
+// await waits for a client for no longer than one more attempt takes, if there is none.
+func (s *supervisor) await() {
+	there := s.missing()
+	if there == nil {
+		return
+	}
+	enough := time.NewTimer(oneMoreTry)
+	defer enough.Stop()
+	select {
+	case <-there:
+	case <-enough.C:
+	case <-s.closing.Done():
+	}
+}
+
+// restore begins to look for a client, unless somebody does. There has been none since then. It is called with mu.
+func (s *supervisor) restore(since time.Time) {
+	if s.there != nil {
+		return
+	}
+	s.there, s.since = make(chan struct{}), since
+	go s.make()
 }
 
 // errAway is the error of whoever has asked a server that is away.
@@ -101,30 +142,40 @@ func (s *supervisor) away() error {
 	return fmt.Errorf("%w: %w", errAway, s.reason)
 }
 
-// make makes a client and tries it with one call, so that nobody else is caught in one that never connects. After a
-// failure it pauses, jittered, before anybody may try again.
-func (s *supervisor) make(done chan struct{}) {
-	made, err := s.tried()
-	if err != nil {
+// make makes clients until one answers, or the store is closed. Each is tried with one call, so that nobody else is caught
+// in one that never connects. After a failure it pauses, jittered.
+func (s *supervisor) make() {
+	for s.closing.Err() == nil {
+		made, err := s.tried()
+		if s.came(made, err) {
+			return
+		}
 		s.rest()
 	}
+}
+
+// came takes a client that has answered into use, or notes why there is none.
+func (s *supervisor) came(made *link, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer close(done)
-	s.making, s.reason = nil, err
+	s.reason = err
 	switch {
 	case err != nil:
+		return false
 	case s.closing.Err() != nil:
 		made.retire()
-	default:
-		s.current, s.pause = made, firstPause
+		return false
 	}
+	s.current, s.pause = made, firstPause
+	close(s.there)
+	s.there = nil
+	return true
 }
 
 func (s *supervisor) rest() {
 	s.mu.Lock()
 	pause := s.pause/2 + rand.N(s.pause)
-	s.pause = min(2*s.pause, longestWait)
+	s.pause = min(2*s.pause, longestPause)
 	s.mu.Unlock()
 	select {
 	case <-time.After(pause):
@@ -134,10 +185,12 @@ func (s *supervisor) rest() {
 
 // tried is a client that has answered.
 func (s *supervisor) tried() (*link, error) {
-	l, err := newLink(s.where(), s.redirected)
+	l, err := newLink(s.closing, s.where(), s.redirected)
 	if err != nil {
+		l.lose()
 		return nil, err
 	}
+	l.gone = func(since time.Time) { s.failed(l, since) }
 	ctx, stop := context.WithTimeout(s.closing, 10*time.Second)
 	defer stop()
 	_, err = raced(ctx, l, func() (*esdb.ServerVersion, error) { return l.client.GetServerVersion() })
@@ -145,6 +198,7 @@ func (s *supervisor) tried() (*link, error) {
 		l.retire()
 		return nil, err
 	}
+	l.expect() // what has been tried is over
 	return l, nil
 }
 
@@ -167,29 +221,34 @@ func (s *supervisor) redirected(to esdb.EndPoint) {
 	s.leader = to.String()
 }
 
-// failed has a client replaced, unless that has been done.
-func (s *supervisor) failed(l *link) {
+// failed has a client replaced, unless that has been done. It has been of no use since then.
+func (s *supervisor) failed(l *link, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current == l {
 		s.current = nil
 		l.retire()
+		s.restore(since)
 	}
 }
 
-// within is a context for a call: it ends with ctx, and when the store is closed. It asks for the leader.
-func (s *supervisor) within(ctx context.Context) (context.Context, context.CancelFunc) {
+// within is a context for a call that has entered a client: it ends with ctx, when nothing more is to be expected of the
+// client, and when the store is closed. It asks for the leader.
+func within(ctx context.Context, l *link) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(grpcmetadata.AppendToOutgoingContext(ctx, "requires-leader", "true"))
-	stop := context.AfterFunc(s.closing, cancel)
+	stop := context.AfterFunc(l.lost, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
 // ended is why a call within ctx has been ended.
 func (s *supervisor) ended(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.closing.Err() != nil:
+		return errClosed
 	}
-	return errClosed
+	return errSilent
 }
 
 // raced runs a call that has entered a client, and returns when it does or when ctx ends, whatever comes first. The call
@@ -206,6 +265,9 @@ func raced[T any](ctx context.Context, l *link, call func() (T, error)) (T, erro
 		defer func() { done <- o }()
 		defer caught(&o.err)
 		o.value, o.err = call()
+		if ctx.Err() == nil && !broken(o.err) {
+			l.heard()
+		}
 	}()
 	select {
 	case o := <-done:
@@ -223,14 +285,14 @@ func do[T any](ctx context.Context, s *supervisor, call func(context.Context, *e
 	if err != nil {
 		return none, err
 	}
-	within, end := s.within(ctx)
+	ending, end := within(ctx, l)
 	defer end()
-	value, err := raced(within, l, func() (T, error) { return call(within, l.client) })
-	if err != nil && within.Err() != nil {
+	value, err := raced(ending, l, func() (T, error) { return call(ending, l.client) })
+	if err != nil && ending.Err() != nil {
 		return none, s.ended(ctx)
 	}
 	if broken(err) {
-		s.failed(l)
+		s.failed(l, time.Now())
 	}
 	return value, err
 }

@@ -354,12 +354,19 @@ func (p *Pipeline) giveBack(c *Call, a Answer) {
 	c.answer = nil
 }
 
-// RetryAfter is the header that tells when to ask again, if err says so.
+// soon is when to ask again for what cannot be done now: what is away comes back, if it does, at any moment.
+const soon = 2 * time.Second
+
+// RetryAfter is the header that tells when to ask again, if that may help against err.
 func RetryAfter(err error) []string {
 	var busy *BusyError
-	if !errors.As(err, &busy) {
+	after := soon
+	switch {
+	case errors.As(err, &busy):
+		after = busy.After
+	case !errors.Is(err, domain.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded):
 		return nil
 	}
-	seconds := max(1, int(math.Ceil(busy.After.Seconds())))
+	seconds := max(1, int(math.Ceil(after.Seconds())))
 	return []string{"Retry-After", strconv.Itoa(seconds)}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -506,4 +507,22 @@ func (u *unread) Write(b []byte) (int, error) {
 	u.slow <- u
 	<-u.taken
 	return u.ResponseWriter.Write(b)
+}
+
+// TestRetryAfter tells clients when to ask again for what may be there then, and not for what will be no different.
+func TestRetryAfter(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want []string
+	}{
+		{&rest.BusyError{With: "bodies", After: 5500 * time.Millisecond}, []string{"Retry-After", "6"}},
+		{fmt.Errorf("append: %w: the event store is away", domain.ErrUnavailable), []string{"Retry-After", "2"}},
+		{rest.ErrUnrecorded, []string{"Retry-After", "2"}},
+		{context.DeadlineExceeded, []string{"Retry-After", "2"}},
+		{domain.ErrRejected, nil},
+	} {
+		if got := rest.RetryAfter(tt.err); !slices.Equal(got, tt.want) {
+			t.Errorf("RetryAfter(%v) = %q; want %q", tt.err, got, tt.want)
+		}
+	}
 }

@@ -101,11 +101,18 @@ func reached(ctx context.Context, log eventLog, to *slog.Logger) error {
 			told = true
 			to.Warn("waiting for the event store", "error", err)
 		}
+		select {
+		case <-time.After(startPause):
+		case <-ctx.Done():
+		}
 	}
 }
 
-// startPatience is how long a node that starts waits for an event store elsewhere.
-const startPatience = time.Minute
+// Times of a node that starts: how long it waits for an event store elsewhere, and between two questions.
+const (
+	startPatience = time.Minute
+	startPause    = 200 * time.Millisecond
+)
 
 // ownLog is the embedded store; false where events are stored elsewhere.
 func (s *storage) ownLog() (*embedded.Store, bool) {

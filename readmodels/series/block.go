@@ -150,11 +150,24 @@ func (b *blocks) decode(dst []entry, block []byte) ([]entry, error) {
 	if len(block) == 0 || block[0]&isCompressed == 0 {
 		return decodePlain(dst, block)
 	}
-	plain, err := b.decoder.DecodeAll(block[1:], []byte{block[0] &^ isCompressed})
+	plain, err := b.plainOf(nil, block)
+	if err != nil {
+		return dst, err
+	}
+	return decodePlain(dst, plain)
+}
+
+// plainOf appends the plain form of a block to dst.
+func (b *blocks) plainOf(dst, block []byte) ([]byte, error) {
+	if len(block) == 0 || block[0]&isCompressed == 0 {
+		return append(dst, block...), nil
+	}
+	dst = append(dst, block[0]&^isCompressed)
+	plain, err := b.decoder.DecodeAll(block[1:], dst)
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	return decodePlain(dst, plain)
+	return plain, nil
 }
 
 // decodePlain appends the samples of plain blocks that lie one after the other.

@@ -155,12 +155,19 @@ func (w *Writer) insert(tx *readmodels.Tx, at place, entries []entry, merged boo
 }
 
 // cut tells how many of entries make the next chunk, and their size. A chunk ends when it is full, unless what would
-// remain is less than half of one.
+// remain is less than half of one. A sample that fills one has it for itself: whoever needs those beside it need not read
+// it, and however many of them overlap, one after the other is read.
 func cut(entries []entry) (n, size int) {
 	full, fullAt := 0, 0
 	for i := range entries {
-		size += entries[i].size()
+		own := entries[i].size()
+		if own >= fullSize && i > 0 {
+			return i, size
+		}
+		size += own
 		switch {
+		case own >= fullSize:
+			return 1, size
 		case full == 0 && size >= fullSize:
 			full, fullAt = i+1, size
 		case full != 0 && size-fullAt >= fullSize/2:

@@ -125,7 +125,7 @@ func (l latest) lastOf(tx *readmodels.Tx, series int64, last *entry) (*entry, er
 		if last != nil && (last.position != end.position || last.time != end.time) && compare(&end, last) < 0 {
 			break
 		}
-		if last, err = l.later(row, last); err != nil {
+		if last, err = l.later(tx, row, last); err != nil {
 			return nil, err
 		}
 	}
@@ -133,17 +133,20 @@ func (l latest) lastOf(tx *readmodels.Tx, series int64, last *entry) (*entry, er
 }
 
 // later is the last sample of a chunk, or the given one if that is later.
-func (l latest) later(row readmodels.Row, last *entry) (*entry, error) {
-	entries, err := l.blocks.decode(nil, row.Blob(5))
-	if err != nil || len(entries) == 0 {
-		return last, err
-	}
-	e := entries[len(entries)-1]
-	if last != nil && compare(last, &e) > 0 {
-		return last, nil
-	}
-	e.value = slices.Clone(e.value) // not to hold on to the whole chunk
-	return &e, nil
+func (l latest) later(tx *readmodels.Tx, row readmodels.Row, last *entry) (*entry, error) {
+	err := withBlock(tx, row, func(block []byte) error {
+		entries, err := l.blocks.decode(nil, block)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		e := entries[len(entries)-1]
+		if last == nil || compare(last, &e) <= 0 {
+			e.value = slices.Clone(e.value) // not to hold on to the whole chunk
+			last = &e
+		}
+		return nil
+	})
+	return last, err
 }
 
 // sample gives an entry its public form.

@@ -49,6 +49,7 @@ func (s *Store) Merged(ctx context.Context, c Choice) iter.Seq2[Sample, error] {
 				return
 			}
 			sample := next.page[0]
+			next.page[0] = Sample{} // not to hold on to it
 			next.page = next.page[1:]
 			if !yield(sample, nil) {
 				return
@@ -126,24 +127,48 @@ func namesOf(tx *readmodels.Tx, c Choice) (found []chosen, err error) {
 
 // foremost is the part whose next sample comes first; nil if there are no more. Parts that have ended are taken out.
 // There are so few of them that looking at each is faster than a heap.
-func foremost(ctx context.Context, s *Store, parts *[]*part) (first *part, err error) {
+func foremost(ctx context.Context, s *Store, parts *[]*part) (*part, error) {
+	for {
+		first, err := least(ctx, s, parts)
+		if err != nil || first == nil || len(first.page) > 0 {
+			return first, err
+		}
+		first.turn = true
+		first.page, err = s.page(ctx, &first.reading)
+		if first.turn = false; err != nil {
+			return nil, err
+		}
+		// It may have been retracted meanwhile; then another one has come in its place, and is not the first perhaps.
+	}
+}
+
+// least is foremost, but a large sample may still have to be read.
+func least(ctx context.Context, s *Store, parts *[]*part) (first *part, err error) {
 	ended := false
 	for _, p := range *parts {
-		for len(p.page) == 0 && !p.done {
+		for p.front() == nil && !p.done {
 			if p.page, err = s.page(ctx, &p.reading); err != nil {
 				return nil, err
 			}
 		}
-		if len(p.page) == 0 {
+		if p.front() == nil {
 			ended = true
 			continue
 		}
-		if first == nil || Compare(p.page[0], first.page[0]) < 0 {
+		if first == nil || Compare(*p.front(), *first.front()) < 0 {
 			first = p
 		}
 	}
 	if ended {
-		*parts = slices.DeleteFunc(*parts, func(p *part) bool { return len(p.page) == 0 && p.done })
+		*parts = slices.DeleteFunc(*parts, func(p *part) bool { return p.front() == nil && p.done })
 	}
 	return first, nil
+}
+
+// front is the next sample, nil if it is not known.
+func (p *part) front() *Sample {
+	if len(p.page) > 0 {
+		return &p.page[0]
+	}
+	return p.waiting
 }

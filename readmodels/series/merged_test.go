@@ -2,12 +2,16 @@ package series_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"strandline/domain"
+	"strandline/domain/observation"
 	"strandline/readmodels/series"
 )
 
@@ -110,6 +114,32 @@ func TestMergedAndLatestAnswerAsAPlainListDoes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestMergedOfLargeSamples compares with a list where samples are so large that their turn has to come.
+func TestMergedOfLargeSamples(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		w, m, random := newWorld(t), model{}, rand.New(rand.NewPCG(seed, 0))
+		sizes := []int{1, 1, 1, 60_000, 70_000, 300_000, 900_000}
+		for n := range uint64(40) {
+			e := observation.Recorded{Subject: "U1", Channel: fmt.Sprint("c", random.IntN(3))}
+			for range random.IntN(4) {
+				e.Items = append(e.Items, item(random.Int64N(8), fmt.Sprint("s", random.IntN(5)), noise(sizes[random.IntN(len(sizes))])))
+			}
+			r := domain.Recorded{Position: at(n + 1), Event: e}
+			m.apply(r)
+			w.must(t, r)
+		}
+		all := []string{"s0", "s1", "s2", "s3", "s4", "none"}
+		for _, c := range []series.Choice{{}, {Series: all}, {Series: all[:2]}, {Channels: []string{"c1"}}, {Series: all, From: ptr(2), To: ptr(6)}} {
+			c.Subject = "U1"
+			if got, want := showAll(w.merged(t, c)), showAll(m.merged(c)); got != want {
+				t.Errorf("%d: Merged(%+v) =\n%q\nwant\n%q", seed, c, got, want)
+			}
+		}
+		w.remove()
+	}
 }
 
 // TestMergedStandsStillWhileOthersWrite goes on from page to page while samples come, late ones too.

@@ -10,10 +10,11 @@ import (
 	"strandline/readmodels"
 )
 
-// A page is what is read in one transaction, of all readings that are merged.
+// A page is what is read in one transaction, of all readings that are merged. It has a sample at least, however large.
 const (
 	pageSamples = 4096
 	pageSize    = 1 << 20 // see entry.size
+	openSize    = 4 << 20 // bytes of opened chunks from which on what is not for the page is dropped
 )
 
 // reading goes through a selection, page by page.
@@ -27,6 +28,10 @@ type reading struct {
 	done      bool
 	left      int    // samples still wanted; 0 at the beginning is all
 	last      *entry // the last sample of the page before, nil at the beginning
+
+	// Of readings that are merged, so that not each of them has a large sample at hand.
+	waiting *Sample // no sample still to come is before it, and the next is large; it has no value
+	turn    bool    // of the next sample, however large: the page is to have that alone
 }
 
 // begin finds what the query names, if it is there: anew for each page, because another file may serve by then.
@@ -42,6 +47,7 @@ func (r *reading) begin(tx *readmodels.Tx) (found bool, err error) {
 
 // page returns the next samples.
 func (r *reading) page(tx *readmodels.Tx) ([]Sample, error) {
+	r.waiting = nil
 	found, err := r.begin(tx)
 	if err != nil || !found {
 		r.done = true
@@ -93,34 +99,54 @@ func (r *reading) merge(tx *readmodels.Tx) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := &opened{ascending: r.query.Ascending}
-	open.add(fresh)
+	open := &opened{ascending: r.query.Ascending, room: r.room(), size: max(pageSize/max(1, r.shared), 1)}
+	open.hold(fresh, measure(fresh).size)
 	next, stop := iter.Pull2(r.chunks(tx))
 	defer stop()
 	row, err, more := next()
-	var page []entry
-	for size, room := 0, r.room(); len(page) < room && size < pageSize/max(1, r.shared); {
+	for !open.full() && r.waiting == nil {
 		for more && err == nil && open.needs(&row.front) {
-			if err = r.open(open, row); err == nil {
+			if r.shares() && row.large() {
+				r.waits(&row.front)
+				break
+			}
+			if err = r.open(tx, open, row); err == nil {
 				row, err, more = next()
 			}
 		}
 		if err != nil {
 			return nil, err
 		}
-		e, any := open.pop()
-		if !any {
+		e := open.front()
+		switch {
+		case r.waiting != nil:
+		case e == nil:
 			r.done = true
-			break
+			return open.settled(r.shared), nil
+		case r.shares() && e.size() > openSize/r.shared:
+			r.waits(e)
+		default:
+			open.take()
 		}
-		size += e.size()
-		page = append(page, e)
 	}
-	return page, nil
+	return open.settled(r.shared), nil
+}
+
+// shares tells whether other readings of the merge may have large samples at hand now.
+func (r *reading) shares() bool { return r.shared > 1 && !r.turn }
+
+// waits ends the page before a sample, or before one that does not come before the given one.
+func (r *reading) waits(e *entry) {
+	next := entry{time: e.time, timeless: e.timeless, position: e.position, index: e.index}
+	waiting := next.sample("", "")
+	r.waiting = &waiting
 }
 
 // room is how many samples the next page may have.
 func (r *reading) room() int {
+	if r.turn {
+		return 1
+	}
 	most := max(pageSamples/max(1, r.shared), 1)
 	if r.left == 0 || r.left > most {
 		return most
@@ -166,6 +192,9 @@ type chunk struct {
 	front  entry // no sample of it comes before, in the order of reading
 	back   entry // no sample of it comes after
 }
+
+// large tells whether it takes more than a glance to open it.
+func (c *chunk) large() bool { return c.row.IsNull(5) }
 
 // chunks yields the chunks that may hold samples still to come, ordered by their foremost samples.
 func (r *reading) chunks(tx *readmodels.Tx) iter.Seq2[chunk, error] {
@@ -240,58 +269,150 @@ func bound(row readmodels.Row, column, index int) (e entry, err error) {
 }
 
 // open decodes a chunk and adds what is wanted of it.
-func (r *reading) open(to *opened, c chunk) error {
-	block := c.row.Raw(5)
-	if len(block) > 0 && block[0]&isCompressed == 0 {
-		block = slices.Clone(block)
-	}
-	entries, err := r.blocks.decode(nil, block)
-	if err != nil {
-		return err
-	}
-	kept := entries[:0]
-	for i := range entries {
-		if r.wants(&entries[i], c.series) {
-			entries[i].series = c.series
-			kept = append(kept, entries[i])
+func (r *reading) open(tx *readmodels.Tx, to *opened, c chunk) error {
+	return withBlock(tx, c.row, func(block []byte) (err error) {
+		if to.plain, err = r.blocks.plainOf(to.plain[:0], block); err != nil {
+			return err
 		}
-	}
-	if !r.query.Ascending {
-		slices.Reverse(kept)
-	}
-	to.add(kept)
-	return nil
+		if to.decoded, err = decodePlain(to.decoded[:0], to.plain); err != nil {
+			return err
+		}
+		kept, size, wanted := to.decoded[:0], 0, 0
+		for i := range to.decoded {
+			e := &to.decoded[i]
+			size += e.size()
+			if r.wants(e, c.series) && !to.beyond(e) {
+				e.series = c.series
+				kept, wanted = append(kept, *e), wanted+e.size()
+			}
+		}
+		if !r.query.Ascending {
+			slices.Reverse(kept)
+		}
+		to.add(kept, wanted, max(size, cap(to.plain)))
+		return nil
+	})
 }
 
-// opened is what is at hand of the opened chunks: lists in the order of reading, in a heap by their first samples.
+// opened is what is at hand of the opened chunks: lists in the order of reading, in a heap by their first samples, and the
+// page that is made of them. However many chunks there are of one time, only so much is held as a page needs.
 type opened struct {
 	ascending bool
 	lists     [][]entry
+	page      []entry
+	room      int    // samples that the page may still have
+	size      int    // bytes that it may still have; the last sample may have more
+	held      int    // bytes that lists and page keep in memory
+	least     int    // of them when they were last made as few as can be
+	end       *entry // what comes after it cannot come into the page any more, nil is nothing
+
+	// For the next chunk to be opened.
+	plain   []byte
+	decoded []entry
 }
 
-func (o *opened) add(entries []entry) {
-	if len(entries) > 0 {
-		heap.Push(o, entries)
+// add takes in samples that were decoded last, if there are any, with their size and that of what they lie in.
+func (o *opened) add(entries []entry, size, of int) {
+	switch {
+	case len(entries) == 0:
+		return
+	case size < of/2:
+		entries = slices.Clone(entries)
+		compact(entries, size)
+		o.hold(entries, size)
+	default:
+		o.plain, o.decoded = nil, nil
+		o.hold(entries, of)
 	}
 }
+
+// hold takes in samples that keep so many bytes in memory.
+func (o *opened) hold(entries []entry, size int) {
+	if len(entries) == 0 {
+		return
+	}
+	heap.Push(o, entries)
+	if o.held += size; o.held-o.least > openSize {
+		o.shrink()
+	}
+}
+
+// beyond tells whether a sample cannot come into the page.
+func (o *opened) beyond(e *entry) bool { return o.end != nil && o.less(o.end, e) }
+
+// shrink drops what cannot come into the page any more, because so many samples come before it.
+func (o *opened) shrink() {
+	page, room, size := o.page, o.room, o.size
+	o.page = make([]entry, 0, min(room, 1024))
+	for !o.full() && o.front() != nil {
+		o.take()
+	}
+	rest := o.page
+	if o.full() {
+		o.end = &entry{}
+		*o.end = rest[len(rest)-1]
+		o.end.value = nil
+	}
+	compact(page, fullSize)
+	compact(rest, fullSize)
+	clear(o.lists)
+	o.page, o.room, o.size, o.lists = page, room, size, append(o.lists[:0], rest)
+	o.least = measure(page).size + measure(rest).size
+	o.held = o.least
+}
+
+// compact copies the values of samples that are at most so large, so that they do not hold on to the chunks that they lie
+// in.
+func compact(entries []entry, most int) {
+	size := 0
+	for i := range entries {
+		if n := len(entries[i].value); n <= most {
+			size += n
+		}
+	}
+	all := make([]byte, 0, size)
+	for i := range entries {
+		e := &entries[i]
+		if n := len(all); len(e.value) <= most {
+			all = append(all, e.value...)
+			e.value = all[n:len(all):len(all)]
+		}
+	}
+}
+
+// settled is the page, which other readings are to leave room for.
+func (o *opened) settled(shared int) []entry {
+	if o.held > openSize/max(1, shared) {
+		compact(o.page, fullSize)
+	}
+	return o.page
+}
+
+// full tells whether the page is.
+func (o *opened) full() bool { return o.room <= 0 || o.size <= 0 }
 
 // needs tells whether a chunk that begins with front must be opened before the next sample can be known.
 func (o *opened) needs(front *entry) bool {
 	return len(o.lists) == 0 || !o.less(&o.lists[0][0], front)
 }
 
-// pop takes the next sample.
-func (o *opened) pop() (e entry, any bool) {
+// front is the next sample, nil if there is none.
+func (o *opened) front() *entry {
 	if len(o.lists) == 0 {
-		return entry{}, false
+		return nil
 	}
-	e = o.lists[0][0]
+	return &o.lists[0][0]
+}
+
+// take takes the next sample into the page.
+func (o *opened) take() {
+	e := o.lists[0][0]
+	o.page, o.room, o.size = append(o.page, e), o.room-1, o.size-e.size()
 	if o.lists[0] = o.lists[0][1:]; len(o.lists[0]) == 0 {
 		heap.Pop(o)
 	} else {
 		heap.Fix(o, 0)
 	}
-	return e, true
 }
 
 func (o *opened) less(a, b *entry) bool {

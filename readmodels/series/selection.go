@@ -3,6 +3,8 @@ package series
 import (
 	"math"
 	"slices"
+
+	"strandline/readmodels"
 )
 
 // selection is a part of a stream's samples, and the way to find their chunks by index.
@@ -100,7 +102,25 @@ func (s *selection) scanTimeless(ascending bool) (query string, args []any) {
 	return chunkColumns + index + " WHERE " + where + order, []any{id}
 }
 
-const chunkColumns = "SELECT series, oldest, oldest_at, newest, newest_at, block FROM chunk"
+// chunkColumns has blocks that are not large; SQLite reads all of a block with its row, whether it is needed or not.
+const (
+	chunkColumns = "SELECT series, oldest, oldest_at, newest, newest_at, CASE WHEN length(block) < 262144 THEN block END, id FROM chunk"
+	chunkBlock   = "SELECT block FROM chunk WHERE id = ?"
+)
+
+// withBlock gives use the block of a row that has chunkColumns. It is gone with the row.
+func withBlock(tx *readmodels.Tx, row readmodels.Row, use func(block []byte) error) error {
+	if !row.IsNull(5) {
+		return use(row.Raw(5))
+	}
+	for row, err := range tx.Query(chunkBlock, row.Int64(6)) {
+		if err != nil {
+			return err
+		}
+		return use(row.Raw(0))
+	}
+	return errDamaged
+}
 
 // startOfDay is the first millisecond of a time's day, endOfDay the last.
 func startOfDay(time int64) int64 {

@@ -58,7 +58,9 @@ func (s *Store) each(ctx context.Context, r *reading) iter.Seq2[Sample, error] {
 				return
 			}
 			for i := range page {
-				if !yield(page[i], nil) {
+				sample := page[i]
+				page[i] = Sample{} // not to hold on to it
+				if !yield(sample, nil) {
 					return
 				}
 			}

@@ -2,6 +2,7 @@ package series
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"iter"
 	"math"
@@ -27,11 +28,18 @@ type Window struct {
 	Numbers    int             // of those whose value is a number, or an object with one as its member "value"
 	Min, Max   float64         // of the numbers; 0 if there are none
 	Mean       float64         // of the numbers, as if they had been added without rounding; 0 if there are none
-	Last       json.RawMessage // the value of the last sample, as it was sent
+	Last       json.RawMessage // the value of the last sample, as it was sent; nil if it was not kept, see Folding.Last
+	LastAt     Mark            // the place of that sample
 }
 
+// What is kept of the last samples of all windows that are open together. Small values always are.
+const (
+	lastSize  = 4 << 20
+	lastSmall = 1 << 10
+)
+
 // Windows sums up samples that come oldest first. It yields the windows that hold any, by start, channel and series, and
-// remembers one window of each series at a time. Samples without a time are in none; with a Field, neither are those
+// remembers one window of each series at a time, but not all their last values where these are large. Samples without a time are in none; with a Field, neither are those
 // that have no such member. Times at the very ends of what an int64 holds are in windows that are cut off there.
 func (f Folding) Windows(samples iter.Seq2[Sample, error]) iter.Seq2[Window, error] {
 	return func(yield func(Window, error) bool) {
@@ -56,6 +64,39 @@ func (f Folding) Windows(samples iter.Seq2[Sample, error]) iter.Seq2[Window, err
 	}
 }
 
+// Last is the value of the last sample of a window of subject, which is read anew if it was not kept: null if it has been
+// retracted meanwhile.
+func (f Folding) Last(ctx context.Context, from interface {
+	Merged(context.Context, Choice) iter.Seq2[Sample, error]
+}, subject string, w Window) (json.RawMessage, error) {
+	if w.Last != nil {
+		return w.Last, nil
+	}
+	before := w.LastAt
+	before.Index--
+	c := Choice{Subject: subject, Channels: []string{w.Channel}, Series: []string{w.Series}, After: &before, Until: w.LastAt.Position,
+		From: w.LastAt.Time, To: following(w.LastAt.Time)}
+	for s, err := range from.Merged(ctx, c) {
+		if err != nil {
+			return nil, err
+		}
+		if value := member(s.Value, f.Field); value != nil && s.Position == w.LastAt.Position && s.Index == w.LastAt.Index {
+			return value, nil
+		}
+		break
+	}
+	return json.RawMessage("null"), nil
+}
+
+// following is the millisecond after a time, nil if there is none.
+func following(time *int64) *int64 {
+	if *time == math.MaxInt64 {
+		return nil
+	}
+	next := *time + 1
+	return &next
+}
+
 // seriesOf names a series of a subject.
 type seriesOf struct{ channel, series string }
 
@@ -64,12 +105,14 @@ type windows struct {
 	folding Folding
 	number  int64 // their start in widths
 	of      map[seriesOf]*folding
+	kept    int // bytes of last values
 }
 
 // folding is a window that is being filled.
 type folding struct {
 	Window
-	sum sum
+	sum  sum
+	last entry // without its value
 }
 
 func (w *windows) add(s *Sample) {
@@ -84,13 +127,28 @@ func (w *windows) add(s *Sample) {
 		w.of[name] = at
 	}
 	at.Count++
-	at.Last = append(at.Last[:0], value...) // a copy, not to hold on to what is read
+	w.keep(at, value)
+	at.last = entry{time: *s.Time, position: s.Position, index: s.Index}
 	if w.folding.Field == "" && value[0] == '{' {
 		value = memberNamed(value, "value") // so do most instruments write what they measure
 	}
 	if n, is := numberIn(value); is {
 		at.number(n)
 	}
+}
+
+// keep makes a copy of a last value, not to hold on to what is read, unless there is no room for it.
+func (w *windows) keep(at *folding, value json.RawMessage) {
+	w.kept -= cap(at.Last)
+	if len(value) > lastSmall && w.kept+len(value) > lastSize {
+		at.Last = nil
+		return
+	}
+	if cap(at.Last) > 2*len(value)+lastSmall {
+		at.Last = nil
+	}
+	at.Last = append(at.Last[:0], value...)
+	w.kept += cap(at.Last)
 }
 
 func (f *folding) number(n float64) {
@@ -109,11 +167,13 @@ func (w *windows) close(yield func(Window, error) bool) bool {
 		all = append(all, f)
 	}
 	clear(w.of)
+	w.kept = 0
 	slices.SortFunc(all, func(a, b *folding) int {
 		return cmp.Or(cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Series, b.Series))
 	})
 	for _, f := range all {
 		f.Start, f.End = bounds(w.number, w.folding.Width)
+		f.LastAt = MarkOf(f.last.sample("", ""))
 		if f.Numbers > 0 {
 			f.Mean = f.sum.mean(f.Numbers)
 		}

@@ -31,6 +31,7 @@ func TestHeavyPagesAreShort(t *testing.T) {
 		"/subjects/" + participantID + "/series?limit=1000":        "after",
 		"/subjects/" + participantID + "/series?window=1s&limit=1": "after",
 		"/subjects/" + participantID + "/series?window=1s":         "after",
+		"/subjects/" + participantID + "/series?window=1d":         "after",
 		"/documents/activity?limit=1000":                           "after",
 	} {
 		seen, pages := 0, 0

@@ -214,7 +214,10 @@ func (c *call) windowPage(a asked) (rest.Answer, error) {
 			page.Next = orNull(windowCursor(page.Windows[n-1], a.choice.Until))
 			return shows(page, n)
 		}
-		shown := a.window(w)
+		shown, err := c.window(c.Context(), a, w)
+		if err != nil {
+			return rest.Answer{}, err
+		}
 		page.Windows, weight = append(page.Windows, shown), weight+len(shown.Last)
 	}
 	if n := len(page.Windows); n > 0 {
@@ -248,8 +251,8 @@ func (s *shown) before(w series.Window) bool {
 }
 
 // window is what was asked for of w.
-func (a asked) window(w series.Window) window {
-	shown := window{Start: w.Start, End: w.End, Channel: w.Channel, Name: w.Series}
+func (c *call) window(ctx context.Context, a asked, w series.Window) (shown window, err error) {
+	shown = window{Start: w.Start, End: w.End, Channel: w.Channel, Name: w.Series}
 	for _, aggregate := range a.aggregates {
 		switch aggregate {
 		case "count":
@@ -261,10 +264,12 @@ func (a asked) window(w series.Window) window {
 		case "mean":
 			shown.Mean = jsonNumber(w.Mean, w.Numbers)
 		case "last":
-			shown.Last = w.Last
+			if shown.Last, err = a.folding.Last(ctx, c.Series, a.choice.Subject, w); err != nil {
+				return shown, err
+			}
 		}
 	}
-	return shown
+	return shown, nil
 }
 
 // series writes samples or windows: all of them, or as many as were asked for.
@@ -282,8 +287,12 @@ func (w *lineWriter) series(ctx context.Context, a asked) error {
 	}
 	looked := 0
 	for f, err := range w.folded(ctx, a, &looked) {
+		var shown window
 		if err == nil {
-			err = w.write(a.window(f))
+			shown, err = w.window(ctx, a, f)
+		}
+		if err == nil {
+			err = w.write(shown)
 		}
 		if err = cmp.Or(err, w.pass()); err != nil {
 			return err

@@ -22,7 +22,7 @@ type samples interface {
 	Checkpoint() domain.Position
 	Each(ctx context.Context, q series.Query) iter.Seq2[series.Sample, error]
 	Merged(ctx context.Context, c series.Choice) iter.Seq2[series.Sample, error]
-	Latest(ctx context.Context, subject string, channels, names []string) ([]series.Sample, error)
+	Latest(ctx context.Context, n series.Newest) iter.Seq2[series.Sample, error]
 }
 
 // influxPlace holds the flags that say where samples are kept.

@@ -51,6 +51,9 @@ func TestReadingsAreBounded(t *testing.T) {
 		between  = events(heavyRows, func(int) observation.Recorded { return of(channel, "a") })
 		inSeries = events(heavyRows, func(i int) observation.Recorded { return of(channel, names[i]) })
 		inOthers = events(heavyRows, func(i int) observation.Recorded { return of(names[i], "a") })
+		lasts    = events(heavyRows, func(i int) observation.Recorded {
+			return observation.Recorded{Channel: channel, Items: []observation.Item{item(start+int64(i), names[i], large)}}
+		})
 		sameTime = events(1, func(int) observation.Recorded { return batch })
 		all      = series.Choice{Subject: "U1"}
 	)
@@ -69,6 +72,9 @@ func TestReadingsAreBounded(t *testing.T) {
 		}, 3 * heavyRows},
 		{"many channels", inOthers, merged(all), 3 * heavyRows},
 		{"many names", inSeries, merged(series.Choice{Subject: "U1", Series: names}), 3 * heavyRows},
+		{"the latest of each series", lasts, func(s *series.Store) iter.Seq2[series.Sample, error] {
+			return s.Latest(context.Background(), series.Newest{Subject: "U1"})
+		}, heavyRows},
 		{"a batch of one time", sameTime, merged(all), 1800},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -30,10 +30,12 @@ func (m model) merged(c series.Choice) (found []series.Sample) {
 	return found
 }
 
-func (m model) latest(subject string, channels, names []string) (found []series.Sample) {
+func (m model) latest(n series.Newest) (found []series.Sample) {
 	last := map[[2]string]series.Sample{}
-	for _, s := range m.merged(series.Choice{Subject: subject, Channels: channels, Series: names}) {
-		last[[2]string{s.Channel, s.Series}] = s
+	for _, s := range m.merged(series.Choice{Subject: n.Subject, Channels: n.Channels, Series: n.Series}) {
+		if n.After == nil || s.Channel > n.After.Channel || s.Channel == n.After.Channel && s.Series > n.After.Series {
+			last[[2]string{s.Channel, s.Series}] = s
+		}
 	}
 	for _, s := range last {
 		found = append(found, s)
@@ -79,6 +81,17 @@ func (w *world) merged(t tb, c series.Choice) (found []series.Sample) {
 	return found
 }
 
+func (w *world) latest(t tb, n series.Newest) (found []series.Sample) {
+	t.Helper()
+	for s, err := range w.store.Latest(context.Background(), n) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, s)
+	}
+	return found
+}
+
 func showAll(samples []series.Sample) string {
 	var b strings.Builder
 	for _, s := range samples {
@@ -105,12 +118,12 @@ func TestMergedAndLatestAnswerAsAPlainListDoes(t *testing.T) {
 			if got, want := showAll(w.merged(t, c)), showAll(m.merged(c)); got != want {
 				t.Fatalf("Merged(%+v) =\n%s\nwant\n%s", c, got, want)
 			}
-			got, err := w.store.Latest(context.Background(), c.Subject, c.Channels, c.Series)
-			if err != nil {
-				t.Fatal(err)
+			n := series.Newest{Subject: c.Subject, Channels: c.Channels, Series: c.Series}
+			if rapid.Bool().Draw(t, "latest goes on") {
+				n.After = &series.Name{Channel: s.pick(channels, "channel"), Series: s.pick(names, "series")}
 			}
-			if want := m.latest(c.Subject, c.Channels, c.Series); showAll(got) != showAll(want) {
-				t.Fatalf("Latest(%q, %q, %q) =\n%s\nwant\n%s", c.Subject, c.Channels, c.Series, showAll(got), showAll(want))
+			if got, want := showAll(w.latest(t, n)), showAll(m.latest(n)); got != want {
+				t.Fatalf("Latest(%+v) =\n%s\nwant\n%s", n, got, want)
 			}
 		}
 	})
@@ -183,8 +196,8 @@ func BenchmarkLatest(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		if got, err := w.store.Latest(b.Context(), "U1000000007", nil, nil); err != nil || len(got) != sensors {
-			b.Fatal(len(got), err)
+		if got := w.latest(b, series.Newest{Subject: "U1000000007"}); len(got) != sensors {
+			b.Fatal(len(got))
 		}
 	}
 }

@@ -43,7 +43,7 @@ const (
 // that have no such member. Times at the very ends of what an int64 holds are in windows that are cut off there.
 func (f Folding) Windows(samples iter.Seq2[Sample, error]) iter.Seq2[Window, error] {
 	return func(yield func(Window, error) bool) {
-		open := windows{folding: f, of: map[seriesOf]*folding{}}
+		open := windows{folding: f, of: map[Name]*folding{}}
 		for s, err := range samples {
 			if err != nil {
 				yield(Window{}, err)
@@ -97,14 +97,11 @@ func following(time *int64) *int64 {
 	return &next
 }
 
-// seriesOf names a series of a subject.
-type seriesOf struct{ channel, series string }
-
 // windows are those that begin at one time.
 type windows struct {
 	folding Folding
 	number  int64 // their start in widths
-	of      map[seriesOf]*folding
+	of      map[Name]*folding
 	kept    int // bytes of last values
 }
 
@@ -120,7 +117,7 @@ func (w *windows) add(s *Sample) {
 	if value == nil {
 		return
 	}
-	name := seriesOf{s.Channel, s.Series}
+	name := Name{s.Channel, s.Series}
 	at := w.of[name]
 	if at == nil {
 		at = &folding{Window: Window{Channel: s.Channel, Series: s.Series}}

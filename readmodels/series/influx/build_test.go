@@ -185,7 +185,7 @@ func testAway(t *testing.T, s *influxtest.Server) {
 			t.Errorf("reading from a server that is away: %v", err)
 		}
 	}
-	if _, err := w.store.Latest(t.Context(), "U1", nil, nil); !errors.Is(err, domain.ErrUnavailable) {
+	if err := latestOf(t, w.store); !errors.Is(err, domain.ErrUnavailable) {
 		t.Errorf("the latest from a server that is away: %v", err)
 	}
 	s.Go(t)

@@ -55,11 +55,23 @@ func (w *world) read(t testing.TB) (string, error) {
 		}
 		b.Write(series.AppendLine(nil, "U1", s))
 	}
-	latest, err := w.store.Latest(t.Context(), "U1", nil, nil)
-	for _, s := range latest {
+	for s, err := range w.store.Latest(t.Context(), series.Newest{Subject: "U1"}) {
+		if err != nil {
+			return b.String(), err
+		}
 		b.Write(series.AppendLine(nil, "latest", s))
 	}
-	return b.String(), err
+	return b.String(), nil
+}
+
+// latestOf reads the latest samples of U1, and returns the error.
+func latestOf(t testing.TB, s *influx.Store) error {
+	for _, err := range s.Latest(t.Context(), series.Newest{Subject: "U1"}) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mixed are batches in which all kinds of times come one after another, and some samples go again.
@@ -185,7 +197,7 @@ func testFollowNothing(t *testing.T, s *influxtest.Server) {
 	if got := s.Query(t, "SHOW MEASUREMENTS ON empty"); strings.Contains(got, "strandline") {
 		t.Errorf("who follows has made %s", got)
 	}
-	if _, err := store.Latest(t.Context(), "U1", nil, nil); !errors.Is(err, domain.ErrUnavailable) {
+	if err := latestOf(t, store); !errors.Is(err, domain.ErrUnavailable) {
 		t.Errorf("the latest of nothing: %v", err)
 	}
 	for _, origin := range []string{"origin", readmodels.Origin("origin", []domain.Position{at(1)})} {
@@ -305,7 +317,7 @@ func testFollowTooLate(t *testing.T, s *influxtest.Server) {
 	if got, err := f.read(t); !errors.Is(err, domain.ErrUnavailable) {
 		t.Errorf("who has not followed reads %s, %v", got, err)
 	}
-	if _, err := f.store.Latest(t.Context(), "U1", nil, nil); !errors.Is(err, domain.ErrUnavailable) {
+	if err := latestOf(t, f.store); !errors.Is(err, domain.ErrUnavailable) {
 		t.Errorf("who has not followed reads the latest: %v", err)
 	}
 	if err := f.build.Dump(t.Context(), &bytes.Buffer{}); !errors.Is(err, domain.ErrUnavailable) {

@@ -56,9 +56,24 @@ func hostile(t *testing.T, w World) {
 			t.Errorf("%q: %s, want %s", name, got, want)
 		}
 	}
-	latest, err := w.Store().Latest(t.Context(), "U1", []string{channel}, hostileNames)
-	if want := m.latest(series.Choice{Subject: "U1"}); err != nil || show(latest) != show(want) {
-		t.Errorf("the latest are %v\n%s\nwant\n%s", err, show(latest), show(want))
+	newest := series.Newest{Subject: "U1", Channels: []string{channel}, Series: hostileNames}
+	latest := collect(t, w.Store().Latest(t.Context(), newest))
+	if want := m.latest(series.Choice{Subject: "U1"}); show(latest) != show(want) {
+		t.Errorf("the latest are\n%s\nwant\n%s", show(latest), show(want))
+	}
+	var walked []series.Sample
+	for i := range latest { // each after the one before
+		for s := range w.Store().Latest(t.Context(), newest) {
+			walked = append(walked, s)
+			newest.After = &series.Name{Channel: s.Channel, Series: s.Series}
+			break
+		}
+		if len(walked) != i+1 {
+			t.Errorf("%d of %d latest on as many pages", len(walked), len(latest))
+		}
+	}
+	if show(walked) != show(latest) {
+		t.Errorf("the latest one by one are\n%s\nwant\n%s", show(walked), show(latest))
 	}
 	q := series.Query{Subject: "U2", Channel: channel, From: ptr(-observation.MaxTime + 1), To: ptr(observation.MaxTime)}
 	if got, want := show(read(t, w.Store(), q)), show(m.read(q)); got != want {

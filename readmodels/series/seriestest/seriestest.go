@@ -20,7 +20,7 @@ type Store interface {
 	Checkpoint() domain.Position
 	Each(ctx context.Context, q series.Query) iter.Seq2[series.Sample, error]
 	Merged(ctx context.Context, c series.Choice) iter.Seq2[series.Sample, error]
-	Latest(ctx context.Context, subject string, channels, series []string) ([]series.Sample, error)
+	Latest(ctx context.Context, n series.Newest) iter.Seq2[series.Sample, error]
 }
 
 // World is a store with what writes to it.
@@ -261,14 +261,23 @@ func large(t *testing.T, w World) {
 		t.Errorf("large values have come back otherwise: %d bytes", len(got))
 	}
 	w.Apply(t, []domain.Recorded{recorded(2, items[5])})
-	latest, err := w.Store().Latest(t.Context(), "U1", nil, nil)
-	if err != nil || len(latest) != 1 || string(latest[0].Value) != want[6] {
-		t.Errorf("the latest of large values: %s, %v", show(latest), err)
+	newest := series.Newest{Subject: "U1"}
+	latest := collect(t, w.Store().Latest(t.Context(), newest))
+	if len(latest) != 1 || string(latest[0].Value) != want[6] {
+		t.Errorf("the latest of large values: %s", show(latest))
 	}
 	w.Apply(t, []domain.Recorded{recorded(3, item(2000, "blob", want[5]))})
-	latest, err = w.Store().Latest(t.Context(), "U1", nil, nil)
-	if err != nil || len(latest) != 1 || string(latest[0].Value) != want[5] {
-		t.Errorf("a large value that is the latest: %s, %v", show(latest), err)
+	latest = collect(t, w.Store().Latest(t.Context(), newest))
+	if len(latest) != 1 || string(latest[0].Value) != want[5] {
+		t.Errorf("a large value that is the latest: %s", show(latest))
+	}
+	w.Apply(t, []domain.Recorded{recorded(4, item(1, "a", want[5]), item(1, "b", "2"), item(1, "c", want[4]), item(1, "d", want[5]))})
+	for n, after := range []*series.Name{nil, {Channel: channel, Series: "a"}, {Channel: channel, Series: "b"}, {Channel: channel, Series: "bl"}, {Channel: channel, Series: "blob"}, {Channel: channel, Series: "c"}, {Channel: channel, Series: "d"}, {Channel: "z"}} {
+		newest.After = after
+		all := []string{want[5], "2", want[5], want[4], want[5]}
+		if got, want := values(collect(t, w.Store().Latest(t.Context(), newest))), strings.Join(all[[]int{0, 1, 2, 2, 3, 4, 5, 5}[n]:], " "); got != want {
+			t.Errorf("the latest after %v: %d bytes, want %d", after, len(got), len(want))
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	cursorOfGrants  = 'g'
 	cursorOfKeys    = 'k'
 	cursorOfRecords = 'r'
+	cursorOfSeries  = 'n'
 )
 
 // errCursor is met by a cursor that this server has not given, or not for this.
@@ -114,6 +115,27 @@ func windowCursor(w window, until domain.Position) string {
 	c.putText(w.Channel)
 	c.putText(w.Name)
 	return c.String()
+}
+
+// seriesCursor is the place after the series of a sample.
+func seriesCursor(s sample) string {
+	c := &cursor{rest: []byte{cursorOfSeries}}
+	c.putText(s.Channel)
+	c.putText(s.Name)
+	return c.String()
+}
+
+// readSeriesCursor reads what seriesCursor wrote. Empty is before all.
+func readSeriesCursor(text string) (*series.Name, error) {
+	if text == "" {
+		return nil, nil
+	}
+	c := readCursor(text, cursorOfSeries)
+	name := series.Name{Channel: c.text(), Series: c.text()}
+	if !c.done() {
+		return nil, errCursor
+	}
+	return &name, nil
 }
 
 // after makes a go on where a page ended. Empty is at the beginning.

@@ -32,6 +32,7 @@ func TestHeavyPagesAreShort(t *testing.T) {
 		"/subjects/" + participantID + "/series?window=1s&limit=1": "after",
 		"/subjects/" + participantID + "/series?window=1s":         "after",
 		"/subjects/" + participantID + "/series?window=1d":         "after",
+		"/subjects/" + participantID + "/series/latest?":           "after",
 		"/documents/activity?limit=1000":                           "after",
 	} {
 		seen, pages := 0, 0

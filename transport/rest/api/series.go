@@ -20,7 +20,7 @@ import (
 type Series interface {
 	readModel
 	Merged(ctx context.Context, c series.Choice) iter.Seq2[series.Sample, error]
-	Latest(ctx context.Context, subject string, channels, series []string) ([]series.Sample, error)
+	Latest(ctx context.Context, n series.Newest) iter.Seq2[series.Sample, error]
 }
 
 const seriesPath = "/strandline/v1/subjects/{id}/series"
@@ -48,7 +48,10 @@ func seriesRoutes() []route {
 		}},
 		{method: "GET", path: seriesPath + "/latest", verb: policy.EventList, object: subject, handle: (*call).latest, operation: operation{
 			summary: "The latest sample of each series of a subject, by channel and name",
-			query:   names, answer: latestSamples{}, lines: sample{},
+			about:   "All of them, unless they are heavy: then a page has some, and next goes on with the series that follow. Lines have all.",
+			query: append(slices.Clone(names),
+				parameter{"after", "string", "go on after this series: next of the page before"}),
+			answer: latestSamples{}, lines: sample{},
 		}},
 	}
 }
@@ -73,6 +76,8 @@ type (
 // latestSamples are the latest of each series.
 type latestSamples struct {
 	Samples []sample `json:"samples"`
+	Next    *string  `json:"next" about:"to be given as after, for the page that follows; null where there is nothing left"`
+	End     bool     `json:"end" about:"there are no more series"`
 }
 
 // sample is a sample as clients see it.
@@ -301,28 +306,46 @@ func (w *lineWriter) series(ctx context.Context, a asked) error {
 	return nil
 }
 
-// latest answers with the latest sample of each series.
+// latest answers with the latest sample of each series: as a page, or as lines of JSON.
 func (c *call) latest() (rest.Answer, error) {
-	c.ready(c.Series)
-	found, err := c.Series.Latest(c.Context(), c.vars["id"], c.query.texts("channel"), c.query.texts("name"))
-	if err != nil {
+	n := series.Newest{Subject: c.vars["id"], Channels: c.query.texts("channel"), Series: c.query.texts("name")}
+	var err error
+	if n.After, err = readSeriesCursor(c.query.text("after")); err != nil {
 		return rest.Answer{}, err
 	}
-	shown := latestSamples{make([]sample, len(found))}
-	for i, s := range found {
-		shown.Samples[i] = shownSample(s)
+	c.ready(c.Series)
+	if c.media == mediaLines {
+		return c.lines(func(ctx context.Context, w *lineWriter) error { return w.latest(ctx, n) }), nil
 	}
-	if c.media != mediaLines {
-		return shows(shown, len(found))
-	}
-	return c.lines(func(_ context.Context, w *lineWriter) error {
-		for _, s := range shown.Samples {
-			if err := w.write(s); err != nil {
-				return err
-			}
+	weight, page := 0, latestSamples{Samples: []sample{}}
+	for s, err := range c.Series.Latest(c.Context(), n) {
+		if err != nil {
+			return rest.Answer{}, err
 		}
-		return nil
-	}), nil
+		if rows := len(page.Samples); weight >= heavyPage {
+			page.Next = orNull(seriesCursor(page.Samples[rows-1]))
+			return shows(page, rows)
+		}
+		page.Samples, weight = append(page.Samples, shownSample(s)), weight+rowWeight+len(s.Value)
+	}
+	page.End = true
+	return shows(page, len(page.Samples))
+}
+
+// rowWeight is what a row weighs besides its value, where nothing else bounds how many there are.
+const rowWeight = 256
+
+// latest writes the latest sample of each series.
+func (w *lineWriter) latest(ctx context.Context, n series.Newest) error {
+	for s, err := range w.Series.Latest(ctx, n) {
+		if err == nil {
+			err = w.write(shownSample(s))
+		}
+		if err = cmp.Or(err, w.pass()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readModel is what all read models have in common.

@@ -267,4 +267,7 @@ func TestLatest(t *testing.T) {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
+	if answer := w.send("admin", "GET", "/subjects/"+participantID+"/series/latest?after=nonsense", ""); answer.Code != 400 {
+		t.Errorf("after nonsense: %d %s", answer.Code, answer.Body)
+	}
 }

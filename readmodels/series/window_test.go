@@ -13,6 +13,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"strandline/domain"
+	"strandline/domain/observation"
 	"strandline/readmodels/series"
 )
 
@@ -173,4 +175,42 @@ func BenchmarkWindows(b *testing.B) {
 		fold(b, series.Folding{Width: 60_000}, samples)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(samples)), "ns/sample")
+}
+
+// TestLargeLastValuesAreReadAnew keeps small last values and some large ones; the others are read when they are asked for.
+func TestLargeLastValuesAreReadAnew(t *testing.T) {
+	w := newWorld(t)
+	defer w.remove()
+	const n = 7
+	large := strings.Repeat("x", 1<<20)
+	var items []observation.Item
+	for i := range n {
+		name := fmt.Sprint("s", i)
+		items = append(items, item(math.MaxInt64, name, `{"x":"`+large+`"}`), item(math.MaxInt64, name, `{"y":1}`), item(5, name, `{"x":1}`))
+	}
+	w.must(t, recorded(1, items...))
+	f := series.Folding{Width: 1000, Field: "x"}
+	var missing []series.Window
+	for window, err := range f.Windows(w.store.Merged(t.Context(), series.Choice{Subject: "U1"})) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := `"` + large + `"`
+		if window.Start == 0 {
+			want = "1"
+		}
+		if got, err := f.Last(t.Context(), w.store, "U1", window); err != nil || string(got) != want {
+			t.Fatalf("the last of %s at %d has %d bytes, %v; want %d", window.Series, window.Start, len(got), err, len(want))
+		}
+		if window.Last == nil {
+			missing = append(missing, window)
+		}
+	}
+	if len(missing) == 0 || len(missing) == n {
+		t.Fatalf("%d of %d large values were not kept", len(missing), n)
+	}
+	w.must(t, domain.Recorded{Position: at(2), Event: observation.Retracted{Subject: "U1", Channel: channel}})
+	if got, err := f.Last(t.Context(), w.store, "U1", missing[0]); err != nil || string(got) != "null" {
+		t.Errorf("after a retraction the last is %.20s, %v", got, err)
+	}
 }

@@ -538,6 +538,8 @@ func TestBrokenColumnsAreErrors(t *testing.T) {
 		`{"subject":1,"channel":"c","series":["a"],"times":[1],"values":[1]}`,
 		`{"channel":"c","subject":"s","series":["a"],"times":[1],"values":[1]}`,
 		`{"subject":"s","channel":"c","series":["a"],"times":[1],"values":[1],"more":[]}`,
+		"{\"subject\":\"s\",\"channel\":\"c\",\"series\":[\"a\x80\"],\"times\":[1],\"values\":[1]}",
+		"{\"subject\":\"s\",\"channel\":\"c\x80\",\"series\":[\"a\"],\"times\":[1],\"values\":[1]}",
 		`{"subject":"s","channel":"c","series":["a"],"times":` + strings.Repeat(",", 1<<20) + `],"values":[` + strings.Repeat("1,", 10) + `]}`,
 	} {
 		if got, err := codec.Unmarshal("observation.recorded", 2, []byte(data)); err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"strandline/domain"
 	"strandline/domain/observation"
@@ -211,7 +212,7 @@ func (c *cursor) value(name string) []byte {
 // text reads a string.
 func (c *cursor) text(name string) string {
 	text, ok := word(c.value(name))
-	c.broken = c.broken || !ok
+	c.broken = c.broken || !ok || !utf8.ValidString(text) // it was not written by this program
 	return text
 }
 
@@ -220,7 +221,7 @@ func (c *cursor) texts(name string) []string {
 	var all []string
 	for value := range rawjson.Elements(c.value(name)) {
 		text, ok := rawjson.String(value)
-		c.broken = c.broken || !ok
+		c.broken = c.broken || !ok || !utf8.ValidString(text)
 		all = append(all, text)
 	}
 	return all

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
@@ -137,7 +136,7 @@ func testFollow(t *testing.T, s *influxtest.Server) {
 
 // asModern is the address of a server that says that it is of version 2, which is asked in Flux alone.
 func asModern(t testing.TB, s *influxtest.Server) string {
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s.Address})
+	proxy := proxyTo(t, s)
 	proxy.ModifyResponse = func(r *http.Response) error {
 		r.Header.Set("X-Influxdb-Version", "v2.7.11")
 		return nil

@@ -39,7 +39,7 @@ var worlds atomic.Int64
 func newWorld(t testing.TB, server *influxtest.Server) *world {
 	t.Helper()
 	w := &world{generation: fmt.Sprint("generation ", worlds.Add(1)), losing: &atomic.Bool{}, unsure: &atomic.Bool{}, passed: &atomic.Int64{}}
-	behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server.Address})
+	behind := proxyTo(t, server)
 	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if w.losing.Load() && bytes.HasPrefix(body, []byte("strandline_checkpoint")) {
@@ -59,6 +59,14 @@ func newWorld(t testing.TB, server *influxtest.Server) *world {
 	w.open(t, "origin")
 	t.Cleanup(func() { w.store.Close() })
 	return w
+}
+
+// proxyTo has connections of its own: a test server that closes takes those of http.DefaultTransport with it, also others'.
+func proxyTo(t testing.TB, server *influxtest.Server) *httputil.ReverseProxy {
+	proxy, transport := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server.Address}), &http.Transport{}
+	proxy.Transport = transport
+	t.Cleanup(transport.CloseIdleConnections)
+	return proxy
 }
 
 // newWorldAt is newWorld without a proxy.

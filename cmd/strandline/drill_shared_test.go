@@ -112,8 +112,8 @@ func TestDrillSharedReadModels(t *testing.T) {
 // builtAnew asks a process that only reads for a rebuild, which the one that fills does.
 func (c *crew) builtAnew(engines enginesOfFleet, before []string) {
 	c.t.Helper()
-	if status, answer := c.api(1).as(c.t, root, "POST", "/strandline/v1/projections/documents/rebuild", ""); status != 202 {
-		c.t.Fatalf("rebuild: %d %s", status, answer)
+	if out, messages, code := command(c.t, "projection", "rebuild", "documents", "--url", c.api(1).url); code != 0 || !strings.Contains(out, "filled by another process") {
+		c.t.Fatalf("rebuild: %d %s %s", code, out, messages)
 	}
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		now := engines.builds(c.t)

@@ -37,7 +37,8 @@ type projectionStatus struct {
 	Parked     int     `json:"parked"`
 	Discarded  int     `json:"discarded,omitempty"`
 	Stalled    string  `json:"stalled,omitempty"`
-	Failed     string  `json:"failed,omitempty"` // why the last rebuild failed
+	Failed     string  `json:"failed,omitempty"`  // why the last rebuild failed
+	Follows    bool    `json:"follows,omitempty"` // another process fills it
 	Previous   *struct {
 		Version    int    `json:"version"`
 		Checkpoint string `json:"checkpoint"`
@@ -142,6 +143,8 @@ func (p projectionStatus) state() string {
 		return fmt.Sprintf("rebuilding, %.0f %%", 100*p.Rebuilding.Share)
 	case p.Failed != "":
 		return "serving; the last rebuild failed: " + p.Failed
+	case p.Follows:
+		return "serving, filled by another process"
 	}
 	return "serving"
 }
@@ -212,6 +215,9 @@ func rebuild(ctx context.Context, o *connection, env lookup, data *stopped, name
 func (o *output) printProjection(p projectionStatus, done string, to io.Writer) error {
 	if !o.forPeople() {
 		return o.value(to, p)
+	}
+	if p.Follows {
+		done = p.Name + " is filled by another process, which does it now"
 	}
 	_, err := fmt.Fprintln(to, done)
 	return err

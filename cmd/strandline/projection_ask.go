@@ -40,7 +40,8 @@ func changeOnline(ctx context.Context, o *connection, env lookup, name, word str
 	return c.watch(ctx, name, word, io)
 }
 
-// watch shows how far a rebuild or a way back is, until it is done, and returns how the projection is then, or has failed.
+// watch shows how far a rebuild or a way back is, until it is done, and returns how the projection is then, or has failed. One
+// that another process fills cannot be watched here.
 func (c *client) watch(ctx context.Context, name, word string, io streams) (projectionStatus, error) {
 	watch := newProgress(io.err, word+" "+name)
 	defer watch.stop()
@@ -51,6 +52,8 @@ func (c *client) watch(ctx context.Context, name, word string, io streams) (proj
 			return status, exitWith(exitInterrupted, errors.New("interrupted: the server goes on with it; see 'strandline projection list'"))
 		case err != nil:
 			return status, err
+		case status.Follows:
+			return status, nil
 		case status.Rebuilding == nil && status.Failed != "":
 			return status, fmt.Errorf("the %s of %s failed, and what there was goes on serving: %s", word, name, visible(status.Failed))
 		case status.Rebuilding == nil:

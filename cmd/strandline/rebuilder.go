@@ -99,6 +99,9 @@ func (b *rebuilder) complete(ctx context.Context, p *api.Projection) error {
 		}
 		p.Parked++
 	}
+	if m, err := b.node.model(p.Name); err == nil {
+		p.Follows = projections.Follows(m)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	of := b.of[p.Name]

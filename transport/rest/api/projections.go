@@ -64,6 +64,7 @@ type Projection struct {
 	Stalled    string          `json:"stalled,omitempty"` // why it does not go on, empty if it does
 	Discarded  int             `json:"discarded,omitempty" about:"events left out for good"`
 	Failed     string          `json:"failed,omitempty" about:"why the last rebuild of this process failed"`
+	Follows    bool            `json:"follows,omitempty" about:"another process fills it, and makes it again when that is asked for here"`
 	Previous   *Previous       `json:"previous,omitempty" about:"the build that served before and can serve again, if one is kept"`
 	Rebuilding *Progress       `json:"rebuilding,omitempty"` // while it is being made again
 }

@@ -53,7 +53,7 @@ func (c *consumer) sit() { c.seat = c.stream.attach(c.model.Checkpoint()) }
 
 // run keeps on until ctx ends, whatever fails in between.
 func (c *consumer) run(ctx context.Context) {
-	pause := pauses{}
+	pause := afterFailures()
 	for ctx.Err() == nil {
 		before := c.model.Checkpoint()
 		err := c.follow(ctx)
@@ -61,7 +61,7 @@ func (c *consumer) run(ctx context.Context) {
 			return
 		}
 		if c.model.Checkpoint() != before {
-			pause = pauses{}
+			pause = afterFailures()
 		}
 		if err != nil && !errors.Is(err, errLost) {
 			c.fail(err)
@@ -267,12 +267,15 @@ func (a *ahead) wait() {
 	}
 }
 
-// pauses are the times between attempts: doubling from 50 ms to 5 s.
-type pauses struct{ last time.Duration }
+// pauses are the times between attempts: doubling from the least to the most.
+type pauses struct{ least, most, last time.Duration }
+
+// afterFailures are the pauses between attempts that fail.
+func afterFailures() pauses { return pauses{least: 50 * time.Millisecond, most: 5 * time.Second} }
 
 // wait waits for the next pause, or until ctx ends.
 func (p *pauses) wait(ctx context.Context) {
-	p.last = min(max(2*p.last, 50*time.Millisecond), 5*time.Second)
+	p.last = min(max(2*p.last, p.least), p.most)
 	timer := time.NewTimer(p.last)
 	defer timer.Stop()
 	select {

@@ -107,7 +107,7 @@ func (r *Runner) aim(ctx context.Context) {
 
 // publish decodes for all, and begins again where it was when the feed fails.
 func (r *Runner) publish(ctx context.Context) {
-	pause := pauses{}
+	pause := afterFailures()
 	for ctx.Err() == nil {
 		before := r.stream.position()
 		err := r.publishFrom(ctx, before)
@@ -115,7 +115,7 @@ func (r *Runner) publish(ctx context.Context) {
 			return
 		}
 		if r.stream.position() != before {
-			pause = pauses{}
+			pause = afterFailures()
 		}
 		r.log.Error("feed of projections has failed: it is read again", "error", err)
 		pause.wait(ctx)

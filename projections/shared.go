@@ -98,7 +98,7 @@ func (e *elsewhere) findShared(ctx context.Context) (RemoteBuild, []domain.Posit
 // followFrom begins to follow a build; nil if there is none yet.
 func (e *elsewhere) followFrom(there RemoteBuild) (RemoteBuild, []domain.Position, error) {
 	if there == nil {
-		return nil, nil, fmt.Errorf("%w: no process with the role project has begun to fill %s", domain.ErrUnavailable, e.Name())
+		return nil, nil, fmt.Errorf("%w: no process with the role project has begun to fill %s: start one", domain.ErrUnavailable, e.Name())
 	}
 	f := &followed{of: e, RemoteBuild: there, asked: time.Now(), reached: there.Checkpoint(), at: there.Checkpoint()}
 	ctx, stop := context.WithCancel(context.Background())
@@ -192,22 +192,19 @@ func (f *followed) keep(ctx context.Context, ended chan<- struct{}) {
 		case <-ctx.Done():
 			return
 		}
-		pause := keeping
-		if f.isBack() {
-			pause = soon
-		}
-		_, _ = f.ask(ctx, time.Now().Add(-pause)) // whoever reads is told of an engine that is away
-		if f.isBack() {
-			pause = soon
-		}
-		timer.Reset(pause)
+		_, _ = f.ask(ctx, time.Now().Add(-f.pause())) // whoever reads is told of an engine that is away
+		timer.Reset(f.pause())
 	}
 }
 
-func (f *followed) isBack() bool {
+// pause is how long an answer is good while nobody writes.
+func (f *followed) pause() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.back
+	if f.back {
+		return soon
+	}
+	return keeping
 }
 
 func (f *followed) last() RemoteBuild {
@@ -274,15 +271,9 @@ func (f *followed) concerned(b RemoteBatch) (last domain.Position) {
 	return last
 }
 
+// await waits until the engine has the event at a position.
 func (f *followed) await(ctx context.Context, needed domain.Position) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for pause := soonest; ; pause = min(2*pause, latest) {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	for pause := (pauses{least: soonest, most: latest}); ; pause.wait(ctx) {
 		there, err := f.ask(ctx, time.Now())
 		if err != nil {
 			return err
@@ -293,7 +284,9 @@ func (f *followed) await(ctx context.Context, needed domain.Position) error {
 		if err := f.of.takeTurn(); err != nil {
 			return err
 		}
-		timer.Reset(pause)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
 }
 

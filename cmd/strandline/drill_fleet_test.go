@@ -73,6 +73,21 @@ func (c *crew) clients(made study) *clients {
 	return l
 }
 
+// busy has clients use a new study with four participants, until end is called.
+func (c *crew) busy() (load *clients, end func()) {
+	c.t.Helper()
+	load = c.clients(newStudy(c.t, c.api(0), 4))
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for i := range load.made.participants {
+		running.Go(func() { load.run(i, stop) })
+	}
+	return load, func() {
+		close(stop)
+		running.Wait()
+	}
+}
+
 // insist sends a request until it is answered.
 func (l *clients) insist(n int64, method, path, body string, headers ...string) (answer string, ok bool) {
 	began := time.Now()
@@ -200,12 +215,7 @@ func TestDrillFleet(t *testing.T) {
 	f.bell = startRedis(t)
 	names := []string{"api0", "api1", "project0", "project1", "relay0", "relay1"}
 	c := f.launch(names...)
-	load := c.clients(newStudy(t, c.api(0), 4))
-	stop := make(chan struct{})
-	var running sync.WaitGroup
-	for i := range 4 {
-		running.Go(func() { load.run(i, stop) })
-	}
+	load, end := c.busy()
 	moment := time.Duration(pick(150, 3000)) * time.Millisecond
 	ends := 0
 	for range pick(1, 10) {
@@ -237,8 +247,7 @@ func TestDrillFleet(t *testing.T) {
 		ends += 2
 	}
 	time.Sleep(2 * moment)
-	close(stop)
-	running.Wait()
+	end()
 	load.check()
 	c.settled(names)
 	t.Logf("%d processes ended under load and started again: %d events and %d plans over two streams answered, each there once on both; "+

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -102,12 +101,7 @@ func TestDrillPartition(t *testing.T) {
 			c.members[name] = m.run(f, name, role)
 		}
 	}
-	load := c.clients(newStudy(t, c.api(0), 4))
-	stop := make(chan struct{})
-	var running sync.WaitGroup
-	for i := range 4 {
-		running.Go(func() { load.run(i, stop) })
-	}
+	load, end := c.busy()
 	cuts := 0
 	for _, cut := range [][]*machine{machines[:1], machines[1:], machines} {
 		time.Sleep(3 * time.Second)
@@ -125,8 +119,7 @@ func TestDrillPartition(t *testing.T) {
 	c.mu.Lock()
 	c.members["api0"] = machines[1].run(f, "api0", "api")
 	c.mu.Unlock()
-	close(stop)
-	running.Wait()
+	end()
 	load.check()
 	for name, s := range c.members {
 		for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {

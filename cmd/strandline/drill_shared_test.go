@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -56,12 +55,7 @@ func TestDrillSharedReadModels(t *testing.T) {
 	engines := f.share()
 	names := []string{"project0", "api0", "api1", "project1"}
 	c := f.launch(names...)
-	load := c.clients(newStudy(t, c.api(0), 4))
-	stop := make(chan struct{})
-	var running sync.WaitGroup
-	for i := range 4 {
-		running.Go(func() { load.run(i, stop) })
-	}
+	load, end := c.busy()
 	moment := time.Duration(pick(300, 3000)) * time.Millisecond
 	ends := 0
 	for range pick(1, 5) {
@@ -76,8 +70,7 @@ func TestDrillSharedReadModels(t *testing.T) {
 		}
 	}
 	time.Sleep(moment)
-	close(stop)
-	running.Wait()
+	end()
 	load.check()
 
 	before := engines.builds(t)

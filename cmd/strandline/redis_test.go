@@ -299,12 +299,7 @@ func TestDrillFleetRedis(t *testing.T) {
 	f.bell = startRedis(t)
 	names := []string{"api0", "api1", "relay0", "relay1"}
 	c := f.launch(names...)
-	load := c.clients(newStudy(t, c.api(0), 4))
-	stop := make(chan struct{})
-	var running sync.WaitGroup
-	for i := range 4 {
-		running.Go(func() { load.run(i, stop) })
-	}
+	load, end := c.busy()
 	redis, moment := f.bell.client, time.Duration(pick(200, 3000))*time.Millisecond
 	faults := []struct {
 		name string
@@ -332,8 +327,7 @@ func TestDrillFleetRedis(t *testing.T) {
 		}
 	}
 	time.Sleep(2 * moment)
-	close(stop)
-	running.Wait()
+	end()
 	load.check()
 	c.settled(names)
 	backfills := c.member("api0").metric(t, "strandline_feed_backfills_total")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"strandline/domain"
 	"strandline/projections"
@@ -57,8 +58,11 @@ func (t *turn) Take() (bool, error) {
 	if files.IsHeld(err) {
 		return false, nil
 	}
+	if err != nil {
+		return false, fmt.Errorf("lock the file %s in the folder of keys: %w: see that this user may write there", t.name, err)
+	}
 	t.held = held
-	return err == nil, err
+	return true, nil
 }
 
 // GiveBack implements projections.Turn.

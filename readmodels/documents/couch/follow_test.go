@@ -291,6 +291,20 @@ func builds(t *testing.T, server *pouchtest.Server, prefix string) int {
 	return strings.Count(get(t, server, "/_all_dbs"), `"`+prefix+"-documents-1-")
 }
 
+// rebuilt has a build of some events take the place of what serves.
+func rebuilt(t *testing.T, store *couch.Store, history []domain.Recorded) readmodels.RemoteBuild {
+	t.Helper()
+	build, err := store.Beside(t.Context(), "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, build, history)
+	if err := build.Serve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return build
+}
+
 // aFollowerTakesOver has a process end that has written more than its checkpoint says, just after a rebuild.
 func aFollowerTakesOver(t *testing.T, server *pouchtest.Server) {
 	history := documentstest.History(rand.New(rand.NewPCG(10, 4)), 200)
@@ -298,14 +312,7 @@ func aFollowerTakesOver(t *testing.T, server *pouchtest.Server) {
 	clock := stopClock(second)
 	write(t, open(t, first), history[:120])
 	follow(t, second)
-	build, err := first.Beside(t.Context(), "g")
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, build, history[:120])
-	if err := build.Serve(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	rebuilt(t, first, history[:120])
 	setBack(t, server, "over", documentstest.At(120), documentstest.At(100))
 
 	own := open(t, second)
@@ -336,14 +343,7 @@ func whatIsBuiltAnewIsNotReadBeforeItsTime(t *testing.T, server *pouchtest.Serve
 	write(t, open(t, writer), history)
 	follow(t, follower)
 	before := database(t, server, "early")
-	build, err := writer.Beside(t.Context(), "g")
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, build, history[:30])
-	if err := build.Serve(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	build := rebuilt(t, writer, history[:30])
 	do(t, server, "DELETE", "/"+before, "")
 	for range 2 {
 		if _, err := seen(bounded(t), follower); !errors.Is(err, domain.ErrUnavailable) {
@@ -364,14 +364,7 @@ func aFollowerWakesUp(t *testing.T, server *pouchtest.Server) {
 	clock := stopClock(follower)
 	write(t, open(t, writer), history[:20])
 	follow(t, follower)
-	build, err := writer.Beside(t.Context(), "g")
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, build, history)
-	if err := build.Serve(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	rebuilt(t, writer, history)
 	clock.move(readmodels.Followed / 3)
 	sees(t, follower, writer)
 }

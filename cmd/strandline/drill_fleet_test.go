@@ -248,8 +248,8 @@ func TestDrillFleet(t *testing.T) {
 	}
 	time.Sleep(2 * moment)
 	end()
-	load.check()
 	c.settled(names)
+	load.check()
 	t.Logf("%d processes ended under load and started again: %d events and %d plans over two streams answered, each there once on both; "+
 		"%d requests were sent again (%d told that something is away), slowest answer %s",
 		ends, load.next.Load()-int64(len(load.families)), len(load.families), load.again.Load(), load.refused.Load(), time.Duration(load.slowest.Load()).Round(time.Millisecond))

@@ -71,6 +71,11 @@ func TestDrillSharedReadModels(t *testing.T) {
 	}
 	time.Sleep(moment)
 	end()
+	for which := range int64(2) {
+		for _, name := range []string{"documents", "series"} {
+			c.api(which).caughtUp(t, name)
+		}
+	}
 	load.check()
 
 	before := engines.builds(t)
